@@ -1,0 +1,71 @@
+/** One interface to Google; nothing outside this package knows the wire, the SDK or its errors. */
+export interface Gemini {
+  readonly models: { text: string; vision: string; image: string }
+  /** Structured text: the model is held to `schema` and the answer is its parsed JSON, unchecked beyond that. */
+  generateJson(request: JsonRequest): Promise<GeminiAnswer<unknown>>
+  /** The same for a question about a picture. */
+  describePicture(request: JsonRequest & { picture: Picture }): Promise<GeminiAnswer<unknown>>
+  generatePicture(request: { prompt: string; signal: AbortSignal }): Promise<GeminiAnswer<Picture>>
+  close(): Promise<void>
+}
+
+export interface JsonRequest {
+  system?: string
+  prompt: string
+  /** An OpenAPI-style response schema as the Gemini API takes it: `{ type: 'OBJECT', properties: … }`. */
+  schema: ResponseSchema
+  maxOutputTokens: number
+  signal: AbortSignal
+}
+
+export type ResponseSchema =
+  | { type: 'STRING' | 'INTEGER' | 'NUMBER' | 'BOOLEAN'; description?: string; enum?: string[] }
+  | { type: 'ARRAY'; items: ResponseSchema; minItems?: number; maxItems?: number; description?: string }
+  | { type: 'OBJECT'; properties: Record<string, ResponseSchema>; required?: string[]; description?: string }
+
+export interface Picture {
+  bytes: Uint8Array
+  /** What the bytes truly are: `image/png`, `image/jpeg`, … */
+  mimeType: string
+}
+
+export interface GeminiAnswer<T> {
+  value: T
+  usage: TokenUsage
+  /** The model that really answered; Google reroutes old names silently. */
+  modelVersion: string
+}
+
+/** total = prompt + candidates + thoughts. */
+export interface TokenUsage {
+  promptTokens: number
+  outputTokens: number
+  totalTokens: number
+}
+
+export type GeminiErrorKind =
+  /** No key, a wrong key, a leaked key, a country or tier without access: an operator must act. */
+  | 'not_configured'
+  /** 429 of any sort; `pause` says what the fleet must do. */
+  | 'rate_limited'
+  /** 400 or 404 for another reason: our request or the configured model is wrong. */
+  | 'rejected'
+  /** Google's safety filters refused the prompt or the answer. */
+  | 'blocked'
+  /** It answered, but not with something that can be used: broken JSON, no candidates, cut off. */
+  | 'malformed'
+  /** 5xx, refused, reset, no name. */
+  | 'unavailable'
+  /** The signal's deadline passed. */
+  | 'timeout'
+  /** The signal was aborted for another reason: nobody waits any more. */
+  | 'cancelled'
+
+/** From a 429. `delayMs` absent: Google gave no usable delay. `untilDayEnds`: a per-day limit, whatever RetryInfo says. */
+export interface PauseAdvice {
+  limitType: 'rpm' | 'rpd' | 'tpm' | 'tpd' | 'upstream'
+  delayMs?: number
+  untilDayEnds: boolean
+  /** `limit: 0`, spent credits, spending cap: waiting will not help. */
+  terminal: boolean
+}

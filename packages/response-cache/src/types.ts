@@ -1,0 +1,77 @@
+import type { Cluster, Redis } from 'ioredis'
+
+export type CacheLayer = 'memory' | 'redis'
+
+export interface ResponseCacheOptions {
+  /** Second layer, shared by the fleet. Without it the cache is memory only. */
+  redis?: Redis | Cluster | undefined
+  /** Goes before every key in Redis. Default `cache`. */
+  prefix?: string
+  /** Fresh in memory. Default 1 h. */
+  memoryTtlMs?: number
+  /** Fresh in Redis. Default 2 h. */
+  redisTtlMs?: number
+  /** Kept as a stale fallback copy. Default 24 h. */
+  staleTtlMs?: number
+  /** Bounds of the memory layer. Defaults 10,000 entries and 64 MiB. */
+  maxItems?: number
+  maxBytes?: number
+  /** A value larger than this is kept in memory only. Default 5 MiB. */
+  maxRedisValueBytes?: number
+  /** Milliseconds since the epoch. Default Date.now. */
+  clock?: () => number
+  /** Told about each fault of Redis once per change of state, for the log. */
+  onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
+}
+
+export interface Stored<T> {
+  value: T
+  /** Milliseconds since the epoch. */
+  storedAtMs: number
+}
+
+export interface Answer<T> extends Stored<T> {
+  /** Where it came from: a layer, or `miss` when it was produced for this claim. */
+  layer: CacheLayer | 'miss'
+  /** True when another caller's production answered this one. */
+  coalesced: boolean
+}
+
+/** What a producer hands back; `store: false` answers those who wait but is kept nowhere (a failed quality check). */
+export interface Produced<T> {
+  value: T
+  store: boolean
+}
+
+export interface ClaimOptions<T> {
+  /**
+   * Makes the answer. Runs at most once at a time for a key, in the whole fleet. `signal` aborts when nobody waits
+   * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits.
+   */
+  produce(signal: AbortSignal): Promise<Produced<T>>
+  /** This caller's own patience: aborting rejects its `result` and nothing else. */
+  signal?: AbortSignal | undefined
+  /** For invalidation, such as `operation:create_subtopics` and `topic:<normalised topic>`. */
+  tags?: string[]
+}
+
+export interface Claim<T> {
+  /** `hit`: a fresh copy was found. `lead`: this caller's `produce` is running. `wait`: someone else's is. */
+  state: 'hit' | 'lead' | 'wait'
+  result: Promise<Answer<T>>
+}
+
+export interface ResponseCache {
+  /** Finds a fresh answer, joins the call that is already making it, or leads. Never rejects for a fault of Redis. */
+  claim<T>(key: string, options: ClaimOptions<T>): Promise<Claim<T>>
+  /** A copy of any age up to `staleTtlMs`, from memory or Redis. Never rejects for a fault of Redis. */
+  stale<T>(key: string): Promise<Stored<T> | undefined>
+  /** A fresh copy without producing one. */
+  get<T>(key: string): Promise<Answer<T> | undefined>
+  set<T>(key: string, value: T, options?: { tags?: string[] }): Promise<void>
+  /** Drops every entry with any of the tags, in Redis and in every instance's memory. */
+  invalidateTags(tags: string[]): Promise<void>
+  /** Entries held now, for the gauge; Redis's figure is not counted by scanning. */
+  counts(): { memory: number; memoryBytes: number }
+  close(): Promise<void>
+}
