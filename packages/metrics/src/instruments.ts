@@ -1,0 +1,165 @@
+import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
+import { imageSources, quotaLimitTypes } from './types.ts'
+
+// Every metric of ours is named here and nowhere else: DESIGN.md §6.
+
+export function httpInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    requests: new Counter({
+      name: 'http_requests_total',
+      help: 'Answered HTTP requests; 499 is a client that left early.',
+      labelNames: ['method', 'endpoint', 'status'],
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'http_request_duration_seconds',
+      help: 'Seconds from the first byte of a request to the last of its answer.',
+      labelNames: ['method', 'endpoint'],
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    inProgress: new Gauge({
+      name: 'http_requests_in_progress',
+      help: 'HTTP requests being answered now.',
+      labelNames: ['method', 'endpoint'],
+      registers,
+    }),
+  }
+}
+
+/** Gauges of the fleet-wide quota: the same figure on every instance, so dashboards take max, never sum. */
+export function quotaInstruments(registry: Registry) {
+  const gauge = (name: string, help: string) => absentGauge(registry, name, help)
+  return {
+    requestsMinute: gauge('quota_requests_current_minute', 'Fleet-wide requests in the sliding minute.'),
+    requestsDay: gauge('quota_requests_today', 'Fleet-wide requests of the quota day.'),
+    tokensMinute: gauge('quota_tokens_current_minute', 'Fleet-wide tokens in the sliding minute.'),
+    tokensDay: gauge('quota_tokens_today', 'Fleet-wide tokens of the quota day.'),
+    rpmRemaining: gauge('quota_rpm_remaining', 'Requests left in the sliding minute.'),
+    rpdRemaining: gauge('quota_rpd_remaining', 'Requests left in the quota day.'),
+    tpmRemaining: gauge('quota_tpm_remaining', 'Tokens left in the sliding minute.'),
+    tpdRemaining: gauge('quota_tpd_remaining', 'Tokens left in the quota day.'),
+    rpmLimit: gauge('quota_rpm_limit', 'Requests allowed in any minute.'),
+    rpdLimit: gauge('quota_rpd_limit', 'Requests allowed in a quota day.'),
+    tpmLimit: gauge('quota_tpm_limit', 'Tokens allowed in any minute.'),
+    tpdLimit: gauge('quota_tpd_limit', 'Tokens allowed in a quota day.'),
+    degraded: gauge('quota_degraded', '1 when the shared quota could not be read or is enforced locally, else 0.'),
+  }
+}
+
+export function cacheItemsGauge(registry: Registry) {
+  const help = 'Entries held by a cache layer of this instance.'
+  return new Gauge({ name: 'cache_items_count', help, labelNames: ['layer'], registers: [registry] })
+}
+
+export function cacheInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    operations: new Counter({
+      name: 'cache_operations_total',
+      help: 'Cache lookups and writes by result.',
+      labelNames: ['operation', 'result'],
+      registers,
+    }),
+    hitRate: absentGauge(registry, 'cache_hit_rate', 'Per cent of lookups answered without a call, since the start.'),
+  }
+}
+
+export function quotaEventInstruments(registry: Registry) {
+  const registers = [registry]
+  const exceeded = new Counter({
+    name: 'quota_exceeded_total',
+    help: 'Calls refused by a quota limit.',
+    labelNames: ['limit_type'],
+    registers,
+  })
+  for (const limit_type of quotaLimitTypes) exceeded.inc({ limit_type }, 0)
+  const estimateRatio = new Histogram({
+    name: 'quota_estimate_ratio',
+    help: 'Tokens really used divided by tokens reserved.',
+    labelNames: ['endpoint'],
+    buckets: [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4],
+    registers,
+  })
+  return { exceeded, estimateRatio }
+}
+
+export function geminiInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    calls: new Counter({
+      name: 'gemini_api_calls_total',
+      help: 'Calls to Gemini by outcome.',
+      labelNames: ['endpoint', 'model', 'status'],
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'gemini_api_duration_seconds',
+      help: 'Seconds a call to Gemini took.',
+      labelNames: ['endpoint', 'model'],
+      buckets: [0.1, 0.5, 1, 2, 5, 10, 30],
+      registers,
+    }),
+    tokens: new Counter({
+      name: 'gemini_api_tokens_total',
+      help: 'Tokens billed by Gemini: prompt, candidates and thoughts.',
+      labelNames: ['endpoint', 'model'],
+      registers,
+    }),
+  }
+}
+
+export function businessInstruments(registry: Registry) {
+  const registers = [registry]
+  const images = new Counter({
+    name: 'images_generated_total',
+    help: 'Pictures handed out by where they came from.',
+    labelNames: ['source'],
+    registers,
+  })
+  for (const source of imageSources) images.inc({ source }, 0)
+  return {
+    subtopics: new Counter({ name: 'subtopics_generated_total', help: 'Subtopics generated.', registers }),
+    explanations: new Counter({ name: 'explanations_generated_total', help: 'Explanations generated.', registers }),
+    images,
+    quality: new Histogram({
+      name: 'content_quality_score',
+      help: 'Quality score of generated content, 0 to 1.',
+      labelNames: ['content_type'],
+      buckets: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
+      registers,
+    }),
+  }
+}
+
+export function errorInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    application: new Counter({
+      name: 'application_errors_total',
+      help: 'Errors answered to clients by catalogue code.',
+      labelNames: ['endpoint', 'error_type'],
+      registers,
+    }),
+    validation: new Counter({
+      name: 'validation_failures_total',
+      help: 'Issues found in requests and in generated content.',
+      labelNames: ['validator', 'issue_type'],
+      registers,
+    }),
+    circuit: new Gauge({
+      name: 'circuit_breaker_state',
+      help: '0 closed, 1 half open, 2 open.',
+      labelNames: ['service'],
+      registers,
+    }),
+  }
+}
+
+// A new gauge shows 0, which would read as "nothing left"; this one has no sample until it is set.
+function absentGauge(registry: Registry, name: string, help: string): Gauge {
+  const gauge = new Gauge({ name, help, registers: [registry] })
+  gauge.remove()
+  return gauge
+}

@@ -1,0 +1,58 @@
+import type { Registry } from '@prometheus-io/client'
+import { quotaInstruments } from './instruments.ts'
+import type { QuotaGauges } from './types.ts'
+
+// A scrape must not hang on a slow Redis: after this it shows the last known figures and `quota_degraded 1`.
+const quotaReadTimeoutMs = 20
+
+/** A function that brings the quota gauges up to date; it never rejects. */
+export function createQuotaRefresh(registry: Registry, readQuota: () => Promise<QuotaGauges>): () => Promise<void> {
+  const gauges = quotaInstruments(registry)
+  let begun = 0
+  let shown = 0
+
+  // An answer that comes too late for its own scrape is still the last known one for the next.
+  async function read(): Promise<boolean> {
+    begun += 1
+    const turn = begun
+    try {
+      const usage = await readQuota()
+      if (turn > shown) {
+        shown = turn
+        show(gauges, usage)
+      }
+      return usage.degraded
+    } catch {
+      return true // the cause is the quota client's to log; here it is the gauge quota_degraded
+    }
+  }
+
+  return async () => {
+    gauges.degraded.set((await within(quotaReadTimeoutMs, read(), true)) ? 1 : 0)
+  }
+}
+
+function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens }: QuotaGauges): void {
+  gauges.requestsMinute.set(requests.perMinute.current)
+  gauges.requestsDay.set(requests.perDay.current)
+  gauges.tokensMinute.set(tokens.perMinute.current)
+  gauges.tokensDay.set(tokens.perDay.current)
+  gauges.rpmRemaining.set(requests.perMinute.remaining)
+  gauges.rpdRemaining.set(requests.perDay.remaining)
+  gauges.tpmRemaining.set(tokens.perMinute.remaining)
+  gauges.tpdRemaining.set(tokens.perDay.remaining)
+  gauges.rpmLimit.set(requests.perMinute.limit)
+  gauges.rpdLimit.set(requests.perDay.limit)
+  gauges.tpmLimit.set(tokens.perMinute.limit)
+  gauges.tpdLimit.set(tokens.perDay.limit)
+}
+
+async function within<T>(timeoutMs: number, promise: Promise<T>, otherwise: T): Promise<T> {
+  const { promise: timedOut, resolve } = Promise.withResolvers<T>()
+  const timer = setTimeout(resolve, timeoutMs, otherwise)
+  try {
+    return await Promise.race([promise, timedOut])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,113 @@
+import type { Registry } from '@prometheus-io/client'
+
+/** What `endpoint` may say: an operation's short name, never a URL. `unknown` is everything without a route of ours. */
+export const endpoints = [
+  'create_subtopics',
+  'create_presentation',
+  'image2topic',
+  'generate_image',
+  'images',
+  'quota_stats',
+  'health',
+  'ready',
+  'metrics',
+  'docs',
+  'unknown',
+] as const
+export type Endpoint = (typeof endpoints)[number]
+
+export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream'] as const
+export type QuotaLimitType = (typeof quotaLimitTypes)[number]
+
+export const imageSources = ['gemini', 'imagen', 'cache', 'fallback'] as const
+export type ImageSource = (typeof imageSources)[number]
+
+export type CacheResult = 'memory' | 'redis' | 'miss' | 'fallback' | 'coalesced' | 'store'
+export type ContentType = 'subtopics' | 'explanation' | 'topic'
+export type Validator = ContentType | 'request'
+export type CircuitState = 'closed' | 'half_open' | 'open'
+
+/** `success`, or the gemini package's kind of error. */
+export type GeminiCallStatus =
+  | 'success'
+  | 'not_configured'
+  | 'rate_limited'
+  | 'rejected'
+  | 'blocked'
+  | 'malformed'
+  | 'unavailable'
+  | 'timeout'
+  | 'cancelled'
+
+export interface GeminiCall {
+  endpoint: Endpoint
+  /** One of the models given to createMetrics; any other counts as `other`. */
+  model: string
+  status: GeminiCallStatus
+  durationMs: number
+  totalTokens?: number | undefined
+}
+
+/**
+ * Records what happened, under the names, labels and buckets of DESIGN.md §6. Never throws: a label outside its closed
+ * set becomes `other`, an amount that is not a finite number ≥ 0 is not recorded.
+ */
+export interface Metrics {
+  quotaExceeded(limitType: QuotaLimitType): void
+  /** Actual ÷ estimated tokens of a settled call. */
+  quotaEstimateRatio(endpoint: Endpoint, ratio: number): void
+  /**
+   * Each lookup is one of `memory`, `redis`, `coalesced` (someone else's call answered) and `miss`; these make
+   * `cache_hit_rate`. A stale answer is a `miss` and then a `fallback`; `store` is a write.
+   */
+  cacheOperation(operation: Endpoint, result: CacheResult): void
+  geminiCall(call: GeminiCall): void
+  subtopicsGenerated(count: number): void
+  explanationsGenerated(count: number): void
+  imageGenerated(source: ImageSource): void
+  /** `score` in 0..1. */
+  contentQuality(contentType: ContentType, score: number): void
+  /** `errorType` is a code of the error catalogue. */
+  applicationError(endpoint: Endpoint, errorType: string): void
+  /** `issueType` is the type of a quality issue, or the catalogue code of a refused request. */
+  validationFailure(validator: Validator, issueType: string): void
+  /** Shown as 0 closed, 1 half open, 2 open. */
+  circuitBreakerState(service: string, state: CircuitState): void
+}
+
+/** Metrics with the registry they are kept in: one per app, so that several apps in one process do not mix. */
+export interface AppMetrics extends Metrics {
+  readonly registry: Registry
+}
+
+export interface MetricsOptions {
+  /** The configured models: the values of the `model` label beside `other`. */
+  models?: readonly string[]
+  /** The codes of the error catalogue. Without them the first 50 snake_case codes seen are kept, later ones are `other`. */
+  errorTypes?: readonly string[]
+  /** The types of issue that validators report. Without them as for `errorTypes`. */
+  issueTypes?: readonly string[]
+  /** The names of services behind circuit breakers. Without them as for `errorTypes`. */
+  services?: readonly string[]
+}
+
+export interface QuotaWindow {
+  current: number
+  limit: number
+  remaining: number
+}
+
+/** The fleet's shared quota as the gauges show it; quota-client's QuotaUsage is one. */
+export interface QuotaGauges {
+  requests: { perMinute: QuotaWindow; perDay: QuotaWindow }
+  tokens: { perMinute: QuotaWindow; perDay: QuotaWindow }
+  degraded: boolean
+}
+
+export interface MetricsPluginOptions {
+  metrics: AppMetrics
+  /** Asked once per scrape, which waits at most 20 ms for it. Without it there are no quota gauges. */
+  quota?: (() => Promise<QuotaGauges>) | undefined
+  /** Entries in this process's memory cache, read when scraped. */
+  cacheItems?: (() => { memory: number }) | undefined
+}

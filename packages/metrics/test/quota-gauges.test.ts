@@ -1,0 +1,102 @@
+import t from 'tap'
+import type { QuotaGauges } from '../src/index.ts'
+import { build, samples } from './build.ts'
+
+const usage: QuotaGauges = {
+  requests: {
+    perMinute: { current: 3, limit: 15, remaining: 12 },
+    perDay: { current: 100, limit: 1500, remaining: 1400 },
+  },
+  tokens: {
+    perMinute: { current: 4500, limit: 1_000_000, remaining: 995_500 },
+    perDay: { current: 90_000, limit: 50_000_000, remaining: 49_910_000 },
+  },
+  degraded: false,
+}
+
+const figures = {
+  quota_requests_current_minute: 3,
+  quota_requests_today: 100,
+  quota_tokens_current_minute: 4500,
+  quota_tokens_today: 90_000,
+  quota_rpm_remaining: 12,
+  quota_rpd_remaining: 1400,
+  quota_tpm_remaining: 995_500,
+  quota_tpd_remaining: 49_910_000,
+  quota_rpm_limit: 15,
+  quota_rpd_limit: 1500,
+  quota_tpm_limit: 1_000_000,
+  quota_tpd_limit: 50_000_000,
+}
+
+const gauges = (exposition: string): Record<string, number> =>
+  Object.fromEntries([...samples(exposition)].filter(([name]) => name.startsWith('quota_') && !name.includes('{')))
+
+t.test('shows all twelve figures of the shared quota, read once per scrape', async (t) => {
+  let reads = 0
+  const { scrape } = await build(t, {
+    quota: async () => {
+      reads += 1
+      return usage
+    },
+  })
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 0 })
+  t.equal(reads, 1)
+  await scrape()
+  t.equal(reads, 2)
+})
+
+t.test('says degraded when the quota client does', async (t) => {
+  const { scrape } = await build(t, { quota: async () => ({ ...usage, degraded: true }) })
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
+})
+
+t.test('without a quota there are no quota gauges at all', async (t) => {
+  const { scrape } = await build(t)
+  t.same(gauges(await scrape()), {})
+})
+
+t.test('a failed read keeps the last known figures and says degraded, then recovers', async (t) => {
+  let quota: () => Promise<QuotaGauges> = async () => {
+    throw new Error('Redis is away')
+  }
+  const { scrape } = await build(t, { quota: () => quota() })
+  t.same(gauges(await scrape()), { quota_degraded: 1 }, 'nothing known yet: no figures rather than zeros')
+  quota = async () => usage
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 0 })
+  quota = () => {
+    throw new Error('thrown before the promise')
+  }
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
+  quota = async () => usage
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 0 })
+})
+
+t.test('a scrape does not wait for a quota that hangs', async (t) => {
+  const { scrape } = await build(t, { quota: () => new Promise(() => {}) })
+  const startMs = performance.now()
+  t.same(gauges(await scrape()), { quota_degraded: 1 })
+  t.ok(performance.now() - startMs < 1000, 'the promise is 20 ms; the rest is room for a loaded machine')
+})
+
+t.test('an answer that came too late is the last known one for the next scrape', async (t) => {
+  const slow = Promise.withResolvers<QuotaGauges>()
+  let answer: Promise<QuotaGauges> = slow.promise
+  const { scrape } = await build(t, { quota: () => answer })
+  t.same(gauges(await scrape()), { quota_degraded: 1 })
+  slow.resolve(usage)
+  answer = new Promise(() => {})
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
+})
+
+t.test('an old answer never replaces a newer one', async (t) => {
+  const slow = Promise.withResolvers<QuotaGauges>()
+  let answer: Promise<QuotaGauges> = slow.promise
+  const { scrape } = await build(t, { quota: () => answer })
+  await scrape()
+  answer = Promise.resolve(usage)
+  await scrape()
+  slow.resolve({ ...usage, requests: usage.tokens })
+  answer = Promise.reject(new Error('away'))
+  t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
+})
