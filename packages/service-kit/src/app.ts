@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+  type RawServerDefault,
+} from 'fastify'
+import type { Logger } from 'pino'
+import { toHttpError } from './error-handling.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+export interface AppOptions {
+  /** Named in each log line. */
+  service: string
+  logger: Logger
+  /** Bytes of a JSON body. Default 64 KiB. */
+  bodyLimit?: number
+  /** Milliseconds a client may take to send its request. Default 60,000. */
+  requestTimeoutMs?: number
+}
+
+/** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
+export function createApp({ service, logger, bodyLimit = 64 * 1024, requestTimeoutMs = 60_000 }: AppOptions): App {
+  const app = Fastify({
+    loggerInstance: logger.child({ service }) as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: (request) => acceptedRequestId(request.headers['x-request-id']) ?? randomUUID(),
+    bodyLimit,
+    requestTimeout: requestTimeoutMs,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: answerBrokenHttp,
+    frameworkErrors: answerBadUrl as never, // its type is generic over routes that are not known yet
+    // Coercion would turn `{"topic": 5}` into "5" and a lone text into a list; a wrong type is the client's to mend.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  app.removeContentTypeParser('text/plain') // so that it is a 415 and not a text where an object was meant
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const line = {
+      method: request.method,
+      path: request.url.split('?', 1)[0],
+      status: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime),
+      cache: reply.getHeader('x-cache'),
+    }
+    if (request.routeOptions.config.quiet) request.log.debug(line, 'request completed')
+    else request.log.info(line, 'request completed')
+  })
+  return app
+}
+
+/** What fails before a route is found, such as a path that is no valid URL. */
+function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  const { statusCode, code, message } = toHttpError(error)
+  reply.code(statusCode).send({ error: code, message })
+}
+
+/** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
+function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const [status, code, message] = brokenHttp[error.code ?? ''] ?? [
+    400,
+    'invalid_input',
+    'This is not a valid HTTP request.',
+  ]
+  const body = JSON.stringify({ error: code, message })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+const brokenHttp: Record<string, [status: number, error: string, message: string]> = {
+  HPE_HEADER_OVERFLOW: [431, 'headers_too_large', 'The headers are too large: at most 16 KiB together.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request took too long to arrive.'],
+}
+
+/** Only what is safe in a header and a log line is passed on; anything else gets an id of ours. */
+function acceptedRequestId(given: string | string[] | undefined): string | undefined {
+  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : undefined
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Probes and scrapes: their completion lines are for debugging only. */
+    quiet?: boolean
+  }
+}

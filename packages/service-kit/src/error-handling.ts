@@ -1,0 +1,88 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { HttpError, internalMessage } from './errors.ts'
+import { describeValidation } from './validation.ts'
+
+export interface ErrorHandlingOptions {
+  /** Told about each error that is answered, for the metrics. */
+  onAnswered?: (error: HttpError, request: FastifyRequest) => void
+}
+
+/** One shape for every error from every door: `{error, message}`. 5xx say nothing internal; their cause is logged once. */
+export const errorHandling = fp<ErrorHandlingOptions>(
+  async (app, { onAnswered }) => {
+    const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
+      if (error.statusCode >= 500) request.log.error({ err: error.cause ?? error, error: error.code }, error.message)
+      onAnswered?.(error, request)
+      if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
+      return reply
+        .code(error.statusCode)
+        .header('cache-control', 'no-store')
+        .send({ error: error.code, message: error.message, ...error.fields })
+    }
+
+    app.setErrorHandler<FastifyError>((error, request, reply) => answer(toHttpError(error), request, reply))
+    app.setNotFoundHandler((request, reply) => {
+      const allowed = otherMethods(app, request)
+      if (allowed.length > 0) reply.header('allow', allowed.join(', '))
+      return answer(allowed.length > 0 ? methodNotAllowed(request, allowed) : notFound(request), request, reply)
+    })
+  },
+  { name: 'error-handling' },
+)
+
+/** Turns whatever was thrown into an error of the catalogue. */
+export function toHttpError(error: FastifyError | HttpError | Error): HttpError {
+  if (error instanceof HttpError) return error
+  const { code, statusCode = 500, validation, message } = error as FastifyError
+  if (validation) return new HttpError('invalid_input', describeValidation(error as FastifyError))
+  const known = fastifyErrors[code]
+  if (known) return known(error)
+  if (statusCode === 413) return new HttpError('payload_too_large', message)
+  if (statusCode === 415) return new HttpError('unsupported_media_type', message)
+  if (statusCode >= 400 && statusCode < 500) return new HttpError('invalid_input', message)
+  return new HttpError('internal_error', internalMessage, {
+    cause: error,
+  })
+}
+
+/** Fastify's own errors in words that name the remedy. */
+const fastifyErrors: Record<string, (error: Error) => HttpError> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: () => new HttpError('invalid_input', 'The body is not valid JSON.'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new HttpError('invalid_input', 'The body is empty: send a JSON object.'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
+    new HttpError(
+      'unsupported_media_type',
+      'The Content-Type is not supported here: see /docs for what this route takes.',
+    ),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new HttpError('invalid_input', 'The body is not as long as its Content-Length says.'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () =>
+    new HttpError('payload_too_large', 'The body is too large: JSON may have at most 64 KiB.'),
+  FST_ERR_BAD_URL: () => new HttpError('invalid_input', 'The path is not a valid URL.'),
+}
+
+function notFound(request: FastifyRequest): HttpError {
+  return new HttpError(
+    'not_found',
+    `There is no ${request.method} ${pathOf(request)} here: see /docs for what there is.`,
+  )
+}
+
+function methodNotAllowed(request: FastifyRequest, allowed: string[]): HttpError {
+  return new HttpError(
+    'method_not_allowed',
+    `${request.method} is not possible on ${pathOf(request)}: use ${allowed.join(' or ')}.`,
+  )
+}
+
+function pathOf(request: FastifyRequest): string {
+  return (request.url.split('?', 1)[0] ?? '').slice(0, 200)
+}
+
+function otherMethods(app: FastifyInstance, request: FastifyRequest): string[] {
+  const url = request.url.split('?', 1)[0] ?? '/'
+  return ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(
+    (method) => app.findRoute({ method: method as 'GET', url }) !== null,
+  )
+}

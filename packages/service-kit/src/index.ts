@@ -1,0 +1,25 @@
+export { type App, type AppOptions, createApp } from './app.ts'
+export { clientSignal } from './client-signal.ts'
+export { describeExpectation, type Environment, EnvironmentError, readEnvironment, setting } from './environment.ts'
+export { errorHandling, toHttpError } from './error-handling.ts'
+export { type ErrorName, errorStatus, HttpError } from './errors.ts'
+export { chooseLanguage, type Language } from './language.ts'
+export { liveness } from './liveness.ts'
+export { createLogger, type Logger } from './logger.ts'
+export { openapi } from './openapi.ts'
+export { type CheckResult, type ReadyCheck, readiness, runChecks } from './readiness.ts'
+export { connectRedis, redisCheck, redisFaultLog } from './redis.ts'
+export { type RedisConfig, redisLocation } from './redis-location.ts'
+export { ErrorShape, errorResponses } from './schemas.ts'
+export { serve, start } from './serve.ts'
+export { createServiceApp, type ServiceAppOptions } from './service-app.ts'
+export {
+  cacheSettings,
+  geminiSettings,
+  type QuotaConfig,
+  quotaOptions,
+  quotaSettings,
+  redisSettings,
+  serverSettings,
+} from './settings.ts'
+export { trimBody } from './validation.ts'

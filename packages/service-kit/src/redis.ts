@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Logger } from 'pino'
+import type { ReadyCheck } from './readiness.ts'
+import { type RedisConfig, redisLocation } from './redis-location.ts'
+
+/** How long a starting process waits for Redis before it serves without it, in milliseconds. */
+const connectPatienceMs = 2_000
+
+/**
+ * A connection to the configured Redis, or undefined when Redis is switched off. A Redis that cannot be reached is no
+ * reason not to start: ioredis goes on trying, and the clients over it say when they are degraded.
+ */
+export async function connectRedis(
+  config: RedisConfig,
+  options: RedisOptions,
+  log: Logger,
+): Promise<Redis | undefined> {
+  const location = redisLocation(config)
+  if (!location) return undefined
+  const redis = new Redis({ ...location, ...options, lazyConnect: true })
+  redis.on('error', (error) => log.debug({ err: error }, 'Redis connection'))
+  const connected = redis.connect().then(
+    () => true,
+    () => false, // the reason came as an `error` event; trying goes on
+  )
+  const inTime = await Promise.race([connected, sleep(connectPatienceMs, false, { ref: false })])
+  if (!inTime)
+    log.warn(
+      { host: location.host, port: location.port },
+      'Redis cannot be reached: starting without it, and trying on',
+    )
+  return redis
+}
+
+/** For `/ready`. Redis is never required: without it quota is kept low and cached answers come from memory. */
+export function redisCheck(redis: Redis | undefined): ReadyCheck {
+  return {
+    required: false,
+    async check() {
+      if (!redis) return { status: 'disabled', ok: true }
+      await redis.ping()
+      return { status: 'healthy', ok: true }
+    },
+  }
+}
+
+/** Logs each change between working with Redis and without it. */
+export function redisFaultLog(log: Logger, part: string) {
+  return ({ state, cause }: { state: 'degraded' | 'recovered'; cause?: unknown }): void => {
+    if (state === 'recovered') log.info({ part }, 'Redis is back')
+    else log.warn({ part, err: cause }, 'Redis does not answer: going on without it')
+  }
+}

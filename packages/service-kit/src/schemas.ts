@@ -1,0 +1,26 @@
+import { Type } from 'typebox'
+
+/** The one shape of every error. */
+export const ErrorShape = Type.Object({
+  error: Type.String({ description: 'Stable name in snake_case' }),
+  message: Type.String({ description: 'What happened and what to do' }),
+})
+
+const QuotaErrorShape = Type.Object({
+  ...ErrorShape.properties,
+  limit_type: Type.Optional(Type.Enum(['rpm', 'rpd', 'tpm', 'tpd', 'upstream'])),
+  retry_after: Type.Optional(Type.String({ description: 'Wait that is enough, such as `37 seconds`' })),
+})
+
+/** The error answers of a route that calls Gemini, for its schema and the docs. */
+export const errorResponses = {
+  400: ErrorShape,
+  413: ErrorShape,
+  415: ErrorShape,
+  422: ErrorShape,
+  429: QuotaErrorShape,
+  500: ErrorShape,
+  502: ErrorShape,
+  503: ErrorShape,
+  504: ErrorShape,
+}

@@ -1,0 +1,126 @@
+import { Type } from 'typebox'
+import { setting } from './environment.ts'
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** Where a process listens and how much it says. */
+export const serverSettings = (defaultPort: number) => ({
+  HOST: setting.text('Address to listen on', { default: '0.0.0.0' }),
+  PORT: setting.wholeNumber('Port to listen on', { default: defaultPort, minimum: 0, maximum: 65_535 }),
+  LOG_LEVEL: setting.oneOf([...logLevels], 'Least severe log line that is written', { default: 'info' }),
+})
+
+export const redisSettings = {
+  REDIS_ENABLED: setting.flag('false: quota and cache live in this process alone (the in-memory twin)', {
+    default: true,
+  }),
+  REDIS_URL: Type.Optional(
+    Type.String({
+      description: 'Redis as one URL; goes before REDIS_HOST and the others',
+      pattern: '^rediss?://',
+      expectation: 'a redis:// or rediss:// URL',
+    }),
+  ),
+  REDIS_HOST: setting.text('Host of Redis', { default: 'localhost' }),
+  REDIS_PORT: setting.wholeNumber('Port of Redis', { default: 6379, minimum: 1, maximum: 65_535 }),
+  REDIS_DB: setting.wholeNumber('Database number in Redis', { default: 0, minimum: 0, maximum: 1_000_000 }),
+  REDIS_PASSWORD: setting.optionalText('Password of Redis'),
+}
+
+export const quotaSettings = {
+  QUOTA_POOL: Type.String({
+    description: 'Name of the shared quota: one a Gemini project',
+    default: 'gemini',
+    pattern: '^[A-Za-z0-9_.-]{1,64}$',
+    expectation: '1 to 64 letters, digits, dots, dashes or underscores',
+  }),
+  QUOTA_RPM: setting.wholeNumber('Requests in any minute', { default: 15, minimum: 1, maximum: 1_000_000 }),
+  QUOTA_RPD: setting.wholeNumber('Requests a day', { default: 1_500, minimum: 1, maximum: 1_000_000_000 }),
+  QUOTA_TPM: setting.wholeNumber('Tokens in any minute', { default: 1_000_000, minimum: 1, maximum: 1_000_000_000 }),
+  QUOTA_TPD: setting.wholeNumber('Tokens a day', { default: 50_000_000, minimum: 1, maximum: 1_000_000_000_000 }),
+  QUOTA_SAFETY_MARGIN: setting.number('Share of each limit that explanations of a presentation may fill', {
+    default: 0.8,
+    exclusiveMinimum: 0,
+    maximum: 1,
+  }),
+  QUOTA_DAY_TIMEZONE: Type.Refine(
+    Type.String({
+      description: 'IANA zone whose midnight ends the day',
+      default: 'America/Los_Angeles',
+      expectation: 'an IANA time zone such as America/Los_Angeles',
+    }),
+    isTimeZone,
+    () => 'not a time zone',
+  ),
+}
+
+export interface QuotaConfig {
+  QUOTA_POOL: string
+  QUOTA_RPM: number
+  QUOTA_RPD: number
+  QUOTA_TPM: number
+  QUOTA_TPD: number
+  QUOTA_SAFETY_MARGIN: number
+  QUOTA_DAY_TIMEZONE: string
+}
+
+/** The settings as the quota-client takes them. */
+export function quotaOptions(config: QuotaConfig) {
+  return {
+    pool: config.QUOTA_POOL,
+    limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, tpm: config.QUOTA_TPM, tpd: config.QUOTA_TPD },
+    safetyMargin: config.QUOTA_SAFETY_MARGIN,
+    dayTimeZone: config.QUOTA_DAY_TIMEZONE,
+  }
+}
+
+export const cacheSettings = {
+  CACHE_MEMORY_TTL_SECONDS: setting.wholeNumber('Fresh in memory', { default: 3_600, minimum: 1, maximum: 2_592_000 }),
+  CACHE_REDIS_TTL_SECONDS: setting.wholeNumber('Fresh in Redis', { default: 7_200, minimum: 1, maximum: 2_592_000 }),
+  CACHE_STALE_TTL_SECONDS: setting.wholeNumber('Kept as a stale fallback copy', {
+    default: 86_400,
+    minimum: 1,
+    maximum: 2_592_000,
+  }),
+  CACHE_MAX_ITEMS: setting.wholeNumber('Answers held in memory', { default: 10_000, minimum: 1, maximum: 10_000_000 }),
+  CACHE_MAX_MEGABYTES: setting.wholeNumber('Memory that held answers may take', {
+    default: 64,
+    minimum: 1,
+    maximum: 65_536,
+  }),
+}
+
+export const geminiSettings = {
+  GEMINI_API_KEY: setting.optionalText('Key of the Gemini API'),
+  GOOGLE_API_KEY: setting.optionalText('The same by its other name; GEMINI_API_KEY goes first'),
+  GEMINI_BASE_URL: Type.String({
+    description: 'Where the Gemini API is',
+    default: 'https://generativelanguage.googleapis.com',
+    pattern: '^https?://[^/]',
+    expectation: 'an http:// or https:// URL',
+  }),
+  GEMINI_TEXT_MODEL: setting.text('Model for subtopics and explanations', { default: 'gemini-3.8-flash' }),
+  GEMINI_VISION_MODEL: setting.text('Model for pictures sent in', { default: 'gemini-3.8-flash' }),
+  GEMINI_IMAGE_MODEL: setting.text('Model that draws', { default: 'gemini-3.1-flash-image' }),
+  IMAGE_BACKEND: setting.oneOf(
+    ['gemini', 'imagen'],
+    'How a picture is asked for: generateContent, or predict (Vertex AI)',
+    {
+      default: 'gemini',
+    },
+  ),
+  GEMINI_TIMEOUT_MS: setting.wholeNumber('Patience for one answer, retries included', {
+    default: 30_000,
+    minimum: 100,
+    maximum: 600_000,
+  }),
+}
+
+function isTimeZone(value: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: value })
+    return true
+  } catch {
+    return false // the only thing that throws here is an unknown zone
+  }
+}

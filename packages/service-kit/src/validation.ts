@@ -1,0 +1,65 @@
+import type { FastifyError, FastifyRequest } from 'fastify'
+
+type Fault = NonNullable<FastifyError['validation']>[number]
+
+/** A message that names each field and its bound, such as `topic must have at most 500 characters.` */
+export function describeValidation(error: FastifyError): string {
+  const faults = error.validation ?? []
+  const sentences = [...new Set(faults.filter((fault) => fault.keyword !== 'anyOf').map(describeFault))]
+  return `${sentences.slice(0, 5).join('; ')}.`
+}
+
+function describeFault(fault: Fault): string {
+  const field = fieldOf(fault)
+  const { limit, missingProperty, allowedValues, type } = fault.params as Record<string, unknown>
+  switch (fault.keyword) {
+    case 'required':
+      return `${field === 'The body' ? '' : `${field}.`}${missingProperty} is missing`
+    case 'minLength':
+      return limit === 1
+        ? `${field} is empty: it needs at least 1 character`
+        : `${field} must have at least ${limit} characters`
+    case 'maxLength':
+      return `${field} must have at most ${limit} characters`
+    case 'minItems':
+      return `${field} must have at least ${limit} ${limit === 1 ? 'entry' : 'entries'}`
+    case 'maxItems':
+      return `${field} must have at most ${limit} entries`
+    case 'type':
+      return `${field} must be ${typeNames[String(type)] ?? type}`
+    case 'enum':
+      return `${field} must be one of ${(allowedValues as unknown[]).join(', ')}`
+    default:
+      return `${field} ${fault.message ?? 'is not as it must be'}`
+  }
+}
+
+const typeNames: Record<string, string> = {
+  string: 'a text',
+  array: 'a list',
+  object: 'a JSON object',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+}
+
+/** `/focus/3` → `focus[3]`; the top is the body. */
+function fieldOf({ instancePath }: Fault): string {
+  if (instancePath === '') return 'The body'
+  return instancePath
+    .slice(1)
+    .replaceAll(/\/(\d+)/g, '[$1]')
+    .replaceAll('/', '.')
+}
+
+/** For `preValidation`: lengths are counted after trimming, in texts of the body and in lists of texts. */
+export async function trimBody(request: FastifyRequest): Promise<void> {
+  const { body } = request
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return
+  const fields = body as Record<string, unknown>
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'string') fields[name] = value.trim()
+    else if (Array.isArray(value))
+      fields[name] = value.map((entry) => (typeof entry === 'string' ? entry.trim() : entry))
+  }
+}
