@@ -22,9 +22,27 @@ export interface ResponseCacheOptions {
   clock?: () => number
   /** Told about each fault of Redis once per change of state, for the log. */
   onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
+  /** The longest one answer of Redis is waited for. Default 100 ms. */
+  redisTimeoutMs?: number
+  /** How an error travels, as JSON, to those who wait in other processes. Default: an Error's `name` and `message`. */
+  encodeError?: (error: unknown) => unknown
+  decodeError?: (encoded: unknown) => unknown
+  /** Told what a caller cannot see in its answers, for counters. Must not throw. */
+  onEvent?: (event: CacheEvent) => void
+}
+
+/**
+ * `corrupt`: a value in Redis was not ours and counted as absent. `too_large`: a value stayed out of Redis. `taken_over`: this
+ * process leads for one that vanished. `lease_lost`: another process leads although ours was still at work. `cancelled`: a
+ * production nobody waited for was aborted.
+ */
+export interface CacheEvent {
+  type: 'corrupt' | 'too_large' | 'taken_over' | 'lease_lost' | 'cancelled'
+  key: string
 }
 
 export interface Stored<T> {
+  /** JSON, shared by every caller and therefore frozen: copy it to change it. */
   value: T
   /** Milliseconds since the epoch. */
   storedAtMs: number
@@ -69,7 +87,10 @@ export interface ResponseCache {
   /** A fresh copy without producing one. */
   get<T>(key: string): Promise<Answer<T> | undefined>
   set<T>(key: string, value: T, options?: { tags?: string[] }): Promise<void>
-  /** Drops every entry with any of the tags, in Redis and in every instance's memory. */
+  /**
+   * Drops every entry with any of the tags, in Redis and in every instance's memory. Rejects when Redis could not be told: then
+   * only this process's memory is clear, and the others are told by itself when Redis is back.
+   */
   invalidateTags(tags: string[]): Promise<void>
   /** Entries held now, for the gauge; Redis's figure is not counted by scanning. */
   counts(): { memory: number; memoryBytes: number }

@@ -1,0 +1,40 @@
+-- One step towards an answer: take the lease, or learn who has it, or that there is something to read.
+-- Atomic, so that among all who ask at once exactly one leads, and nobody leads after an answer they have not seen.
+-- KEYS: value, lease, waiters, outcome
+-- ARGV: token, leaseMs, seenHeader, awaitedToken, waiterMs
+-- RETURNS: {'outcome', text} the production that was awaited is over
+--          {'changed'} the value is not the one whose header was seen ('' = none of ours)
+--          {'lead'} the lease is token's for leaseMs
+--          {'wait', owner} owner leads; token counts as waiting for waiterMs
+local valueKey, leaseKey, waitersKey, outcomeKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local token, leaseMs, seenHeader, awaitedToken, waiterMs = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+if awaitedToken ~= '' and redis.call('HGET', outcomeKey, 'token') == awaitedToken then
+  redis.call('ZREM', waitersKey, token)
+  return { 'outcome', redis.call('HGET', outcomeKey, 'text') }
+end
+
+-- A foreign type or a foreign text counts as no value; codec.ts judges by the same pattern.
+local pattern = '^ka1 ' .. string.rep('[%da-f-]', 36) .. ' ' .. string.rep('[%da-f]', 8) .. '\n$'
+local header = redis.pcall('GETRANGE', valueKey, 0, 49)
+if type(header) ~= 'string' or not string.match(header, pattern) then
+  header = ''
+end
+if header ~= seenHeader then
+  return { 'changed' }
+end
+
+-- A lease without an expiry is none of ours, and would never end.
+local owner = redis.call('GET', leaseKey)
+if not owner or owner == token or redis.call('PTTL', leaseKey) < 0 then
+  redis.call('SET', leaseKey, token, 'PX', leaseMs)
+  redis.call('ZREM', waitersKey, token)
+  return { 'lead' }
+end
+
+local time = redis.call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', waitersKey, '-inf', nowMs)
+redis.call('ZADD', waitersKey, nowMs + waiterMs, token)
+redis.call('PEXPIRE', waitersKey, waiterMs)
+return { 'wait', owner }

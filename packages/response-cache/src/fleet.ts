@@ -1,0 +1,109 @@
+import { Bus } from './bus.ts'
+import { frozenJson } from './codec.ts'
+import type { RedisGuard } from './redis-guard.ts'
+import type { RedisLayer } from './redis-layer.ts'
+import type { Renewal, Scripts, Turn } from './scripts.ts'
+
+/** How one production ended, as it travels to those who wait in other processes. */
+export type Outcome =
+  | { kind: 'stored' }
+  | { kind: 'answer'; value: unknown; storedAtMs: number }
+  | { kind: 'error'; error: unknown }
+
+export interface Conclusion {
+  outcome: Outcome
+  /** The entry for Redis; undefined when it is not to be kept there. */
+  text: string | undefined
+}
+
+export interface FleetOptions {
+  scripts: Scripts
+  guard: RedisGuard
+  layer: RedisLayer
+  channel: string
+  /** How long values and tag generations are kept. */
+  valueMs: number
+  generationMs: number
+}
+
+/** A leader is given up for dead after this long without a heartbeat; with the poll below, taken over within 2 s. */
+export const LEASE_MS = 1_300
+export const RENEW_MS = 300
+/** Those who wait ask this often, in case word of the end did not reach them. */
+export const POLL_MS = 200
+/** A waiting process counts as gone after this long without a poll. */
+const WAITER_MS = 2_000
+const OUTCOME_MS = 10_000
+/** An outcome up to this length goes along unasked; a larger one only when somebody waits for it. */
+const UNASKED_LENGTH = 64 * 1024
+
+/** One production per key in the whole fleet: the lease, those who wait, the outcome. `undefined`: Redis gave no answer. */
+export class Fleet {
+  readonly #options: FleetOptions
+
+  constructor(options: FleetOptions) {
+    this.#options = options
+  }
+
+  turn(key: string, step: { token: string; seenHeader: string; awaitedToken: string }): Promise<Turn | undefined> {
+    return this.#ask(() => this.#scripts.claim(this.#keys(key), { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }))
+  }
+
+  renew(key: string, token: string): Promise<Renewal | undefined> {
+    return this.#ask(() => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS }))
+  }
+
+  /** False when another leads by now: then nothing was written. */
+  async finish(key: string, token: string, { outcome, text = '' }: Conclusion): Promise<boolean | undefined> {
+    const encoded = JSON.stringify(outcome)
+    const { channel, valueMs } = this.#options
+    const end = { token, value: text, valueMs, outcomeMs: OUTCOME_MS, channel, message: Bus.concluded(key, token) }
+    const send = (sent: string) => this.#ask(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }))
+    let reply = await send(encoded.length <= UNASKED_LENGTH ? encoded : '')
+    if (reply === 'wanted') reply = await send(encoded)
+    return reply && reply === 'done'
+  }
+
+  /** True when `token` does not lead any more; false when it goes on, because somebody waits and `force` is not set. */
+  release(key: string, token: string, force: boolean): Promise<boolean | undefined> {
+    const step = { token, force, channel: this.#options.channel, message: Bus.concluded(key, token) }
+    return this.#ask(() => this.#scripts.release(this.#keys(key), step))
+  }
+
+  async invalidate(tag: string, generation: string): Promise<boolean> {
+    const { layer, channel, generationMs } = this.#options
+    const step = { generation, generationMs, channel, message: Bus.invalidated(tag, generation) }
+    const done = await this.#ask(async () => {
+      await this.#scripts.invalidate(layer.generationKeyOf(tag), step)
+      return true
+    })
+    return done === true
+  }
+
+  get #scripts(): Scripts {
+    return this.#options.scripts
+  }
+
+  #keys(key: string) {
+    return this.#options.layer.keysOf(key)
+  }
+
+  /** Keys of another type where ours should be cannot coordinate anything: as if Redis gave no answer. */
+  async #ask<T>(operation: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#options.guard.run(operation)
+    } catch {
+      return undefined // the guard rejects for a WRONGTYPE and nothing else
+    }
+  }
+}
+
+/** The outcome another process left; undefined for a text that is not one. */
+export function outcomeFrom(text: string): Outcome | undefined {
+  try {
+    const outcome = frozenJson(text) as Outcome | null
+    return outcome && ['stored', 'answer', 'error'].includes(outcome.kind) ? outcome : undefined
+  } catch {
+    return undefined
+  }
+}

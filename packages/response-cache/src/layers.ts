@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+import { type Entry, encodeEntry, encodeValue, frozenJson } from './codec.ts'
+import type { MemoryEntry, MemoryLayer } from './memory-layer.ts'
+import type { RedisLayer, RedisRead } from './redis-layer.ts'
+import { isValid, type TagGenerations } from './tag-generations.ts'
+import type { Answer, CacheEvent, Stored } from './types.ts'
+
+export interface LayersOptions {
+  memory: MemoryLayer
+  redis: RedisLayer | undefined
+  generations: TagGenerations
+  /** The subscription during which invalidations are heard; see bus.ts. Constant when there is no Redis. */
+  busSession(): number | undefined
+  clock(): number
+  memoryTtlMs: number
+  redisTtlMs: number
+  staleTtlMs: number
+  maxRedisValueBytes: number
+  onEvent(event: CacheEvent): void
+}
+
+/** What a look into both layers found. */
+export interface Found {
+  answer: Answer<unknown> | undefined
+  /** The header of the value in Redis, '' when there is none of ours or Redis gave no answer. */
+  header: string
+  origin: Origin
+}
+
+/** How things stood when a production began: what it may be stored under. */
+export interface Origin {
+  generations: Record<string, string>
+  /** The bus session in which an invalidation since then was heard. */
+  session: number | undefined
+}
+
+/** A value made ready for both layers. */
+export interface Sealed {
+  entry: Entry
+  json: string
+  origin: Origin
+}
+
+/** Memory in front of Redis: which copy answers, and whether it is fresh, stale or invalidated. */
+export class Layers {
+  readonly #options: LayersOptions
+
+  constructor(options: LayersOptions) {
+    this.#options = options
+  }
+
+  /** A fresh copy in memory that no invalidation can have passed by: no round trip. */
+  inMemory(key: string): Answer<unknown> | undefined {
+    const held = this.#options.memory.get(key)
+    if (!held || !this.#isFreshInMemory(held) || !this.#isVerified(held)) return undefined
+    return { value: held.value, storedAtMs: held.storedAtMs, layer: 'memory', coalesced: false }
+  }
+
+  /** Looks in memory and Redis; what Redis has enters memory. */
+  async find(key: string, tags: string[]): Promise<Found> {
+    const { memory, redis, busSession, clock, redisTtlMs } = this.#options
+    const held = memory.get(key)
+    const session = busSession()
+    const read = redis && (await this.#read(key, tags, held))
+    const origin = { generations: this.#generationsAtStart(tags, read?.generations), session }
+    const found: Found = { answer: undefined, header: read?.header ?? '', origin }
+    if (held && this.#isFreshInMemory(held) && this.#survives(held, read)) {
+      found.answer = { value: held.value, storedAtMs: held.storedAtMs, layer: 'memory', coalesced: false }
+    } else if (read?.entry && this.#survives(read.entry, read) && clock() - read.entry.storedAtMs < redisTtlMs) {
+      found.answer = { value: read.entry.value, storedAtMs: read.entry.storedAtMs, layer: 'redis', coalesced: false }
+    }
+    return found
+  }
+
+  /** The youngest copy that is not older than `staleTtlMs`, fresh or not. */
+  async stale(key: string): Promise<Stored<unknown> | undefined> {
+    const { memory, clock, staleTtlMs } = this.#options
+    const held = memory.get(key)
+    const isKept = (entry: Entry) => clock() - entry.storedAtMs < staleTtlMs
+    if (held && isKept(held) && this.#isVerified(held)) return stored(held)
+    const read = await this.#read(key, [], held)
+    const copies = [held, read?.entry].filter((copy) => copy !== undefined)
+    const kept = copies.filter((copy) => isKept(copy) && this.#survives(copy, read))
+    const youngest = kept.sort((a, b) => b.storedAtMs - a.storedAtMs)[0]
+    return youngest && stored(youngest)
+  }
+
+  /** Throws a TypeError for a value that is not JSON. */
+  seal(value: unknown, origin: Origin): Sealed {
+    const json = encodeValue(value)
+    const { generations } = origin
+    const entry = { id: randomUUID(), generations, storedAtMs: this.#options.clock(), value: frozenJson(json) }
+    return { entry, json, origin }
+  }
+
+  /**
+   * Into memory, unless one of its tags was invalidated since its production began. Returns the text for Redis, undefined when
+   * it is not to be kept there: invalidated, too large, or no Redis.
+   */
+  remember(key: string, { entry, json, origin }: Sealed): string | undefined {
+    const { generations, maxRedisValueBytes, redis, onEvent } = this.#options
+    if (!generations.isCurrent(entry.generations)) return undefined
+    this.#enter(key, entry, { bytes: json.length, session: origin.session })
+    if (!redis) return undefined
+    if (Buffer.byteLength(json) <= maxRedisValueBytes) return encodeEntry(entry, json)
+    onEvent({ type: 'too_large', key })
+    return undefined
+  }
+
+  /** For a value that was made outside: its production counts as beginning now. */
+  async originNow(tags: string[]): Promise<Origin> {
+    const session = this.#options.busSession()
+    const asked = await this.#options.redis?.generations(tags)
+    return { generations: this.#generationsAtStart(tags, asked), session }
+  }
+
+  #generationsAtStart(tags: string[], asked: Record<string, string> | undefined): Record<string, string> {
+    return this.#options.generations.atStart(tags, this.#options.redis ? asked : {})
+  }
+
+  /** Reads Redis, if there is one, and lets memory learn from what it says. */
+  async #read(key: string, tags: string[], held: MemoryEntry | undefined): Promise<RedisRead | undefined> {
+    const { redis, memory, busSession } = this.#options
+    if (!redis) return undefined
+    const session = busSession() // before the question: an invalidation after it is heard in this very session
+    const read = await redis.read(key, [...new Set([...tags, ...Object.keys(held?.generations ?? {})])])
+    if (!read) return undefined
+    if (held && this.#survives(held, read)) held.verifiedIn = session
+    else if (held && memory.get(key) === held) memory.delete(key)
+    const { entry } = read
+    if (entry && this.#survives(entry, read) && entry.storedAtMs >= (memory.get(key)?.storedAtMs ?? 0)) {
+      if (!held || !this.#isFreshInMemory(held)) this.#enter(key, entry, { bytes: read.bytes, session })
+    }
+    return read
+  }
+
+  #enter(key: string, entry: Entry, { bytes, session }: { bytes: number; session: number | undefined }): void {
+    this.#options.memory.set(key, { ...entry, enteredAtMs: this.#options.clock(), verifiedIn: session }, bytes)
+  }
+
+  #isFreshInMemory(entry: MemoryEntry): boolean {
+    const nowMs = this.#options.clock()
+    const { memoryTtlMs, redisTtlMs } = this.#options
+    return nowMs - entry.enteredAtMs < memoryTtlMs && nowMs - entry.storedAtMs < redisTtlMs
+  }
+
+  #isVerified(entry: MemoryEntry): boolean {
+    if (Object.keys(entry.generations).length === 0) return true
+    const session = this.#options.busSession()
+    return session !== undefined && entry.verifiedIn === session
+  }
+
+  /** Not invalidated, by what this process heard and by what Redis says. */
+  #survives(entry: Entry, read: RedisRead | undefined): boolean {
+    return this.#options.generations.isCurrent(entry.generations) && isValid(entry.generations, read?.generations ?? {})
+  }
+}
+
+function stored({ value, storedAtMs }: Entry): Stored<unknown> {
+  return { value, storedAtMs }
+}
