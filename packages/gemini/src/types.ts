@@ -36,7 +36,7 @@ export interface GeminiAnswer<T> {
   modelVersion: string
 }
 
-/** total = prompt + candidates + thoughts. */
+/** total = prompt + candidates + thoughts. All 0: Google reported none (Imagen never does), so keep the estimate. */
 export interface TokenUsage {
   promptTokens: number
   outputTokens: number

@@ -1,0 +1,54 @@
+import type { EmulatorOptions } from './types.ts'
+
+export interface Config {
+  host: string
+  port: number
+  logLevel: string
+  emulator: EmulatorOptions
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+
+/** Every fault of the environment in one message. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * Reads HOST, PORT, LOG_LEVEL, EMULATOR_RPM, EMULATOR_INPUT_TPM, EMULATOR_RPD, EMULATOR_LATENCY_MS and EMULATOR_API_KEYS
+ * (separated by commas). An empty value counts as absent. @throws ConfigError that names all faults
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const faults: string[] = []
+  const text = (name: string, fallback: string) => env[name]?.trim() || fallback
+  const whole = (name: string, fallback: number, bounds: { min: number; max?: number }) => {
+    const value = Number(text(name, String(fallback)))
+    const { min, max = Number.MAX_SAFE_INTEGER } = bounds
+    if (Number.isInteger(value) && value >= min && value <= max) return value
+    faults.push(`${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(env[name])}`)
+    return fallback
+  }
+  const logLevel = text('LOG_LEVEL', 'info')
+  if (!LOG_LEVELS.includes(logLevel))
+    faults.push(`LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}, not "${logLevel}"`)
+  const apiKeys = text('EMULATOR_API_KEYS', '')
+    .split(',')
+    .flatMap((key) => key.trim() || [])
+  const config: Config = {
+    host: text('HOST', '127.0.0.1'),
+    port: whole('PORT', 5004, { min: 0, max: 65_535 }),
+    logLevel,
+    emulator: {
+      limits: {
+        rpm: whole('EMULATOR_RPM', 15, { min: 0 }),
+        inputTpm: whole('EMULATOR_INPUT_TPM', 1_000_000, { min: 0 }),
+        rpd: whole('EMULATOR_RPD', 1500, { min: 0 }),
+      },
+      latencyMs: whole('EMULATOR_LATENCY_MS', 0, { min: 0, max: 600_000 }),
+      ...(apiKeys.length > 0 && { apiKeys }),
+    },
+  }
+  if (faults.length > 0)
+    throw new ConfigError(`The emulator cannot start:\n${faults.map((fault) => `- ${fault}`).join('\n')}`)
+  return Object.freeze(config)
+}

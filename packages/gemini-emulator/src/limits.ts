@@ -1,0 +1,73 @@
+import type { QuotaViolation } from './google-errors.ts'
+import type { EmulatorLimits } from './types.ts'
+
+const MINUTE_MS = 60_000
+
+export interface LimitVerdict {
+  violations: QuotaViolation[]
+  /** Until the same call would pass the minute limits; for the day Google names a small, misleading delay too. */
+  retryMs: number
+}
+
+interface ModelLog {
+  /** Admitted calls of the last minute, oldest first. */
+  recent: { atMs: number; inputTokens: number }[]
+  day: string
+  today: number
+}
+
+/** Google's side of the quota, per model: a sliding-window log, so that it is exact and shares nothing with our client. */
+export class Limits {
+  readonly #limits: EmulatorLimits
+  readonly #clock: () => number
+  readonly #dayFormat: Intl.DateTimeFormat
+  readonly #logs = new Map<string, ModelLog>()
+
+  constructor(limits: EmulatorLimits, dayTimeZone: string, clock: () => number) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#dayFormat = new Intl.DateTimeFormat('en-CA', { timeZone: dayTimeZone, dateStyle: 'short' })
+  }
+
+  /** Takes one request with its input tokens, or says which limits refuse it and takes nothing. */
+  admit(model: string, inputTokens: number): LimitVerdict | undefined {
+    const nowMs = this.#clock()
+    const log = this.#logAt(model, nowMs)
+    const { rpm, inputTpm, rpd } = this.#limits
+    const tokens = log.recent.reduce((sum, call) => sum + call.inputTokens, 0)
+    const violations: QuotaViolation[] = []
+    if (log.today + 1 > rpd) violations.push({ limit: 'rpd', model, value: rpd })
+    if (log.recent.length + 1 > rpm) violations.push({ limit: 'rpm', model, value: rpm })
+    if (tokens + inputTokens > inputTpm) violations.push({ limit: 'inputTpm', model, value: inputTpm })
+    if (violations.length > 0) return { violations, retryMs: this.#retryMs(log, inputTokens, nowMs) }
+    log.recent.push({ atMs: nowMs, inputTokens })
+    log.today += 1
+    return undefined
+  }
+
+  reset(): void {
+    this.#logs.clear()
+  }
+
+  #logAt(model: string, nowMs: number): ModelLog {
+    const day = this.#dayFormat.format(nowMs)
+    const log = this.#logs.get(model) ?? { recent: [], day, today: 0 }
+    this.#logs.set(model, log)
+    log.recent = log.recent.filter((call) => call.atMs > nowMs - MINUTE_MS)
+    if (log.day !== day) Object.assign(log, { day, today: 0 })
+    return log
+  }
+
+  #retryMs(log: ModelLog, inputTokens: number, nowMs: number): number {
+    let count = log.recent.length
+    let tokens = log.recent.reduce((sum, call) => sum + call.inputTokens, 0)
+    const fits = () => count + 1 <= this.#limits.rpm && tokens + inputTokens <= this.#limits.inputTpm
+    for (const call of log.recent) {
+      if (fits()) return Math.max(0, call.atMs + MINUTE_MS - nowMs)
+      count -= 1
+      tokens -= call.inputTokens
+      if (fits()) return call.atMs + MINUTE_MS - nowMs
+    }
+    return MINUTE_MS
+  }
+}

@@ -1,0 +1,74 @@
+import { readJson } from './answer.ts'
+import { GeminiError } from './errors.ts'
+import { askThroughSdk } from './generative-ai.ts'
+import { OpenCalls } from './open-calls.ts'
+import { generateWithGemini, generateWithImagen } from './pictures.ts'
+import { abortError, createTransport, type Transport } from './transport.ts'
+import type { Gemini, GeminiAnswer, JsonRequest, Picture } from './types.ts'
+
+export interface GeminiOptions {
+  /** Absent or blank: every call rejects with `not_configured` and nothing is sent. */
+  apiKey?: string | undefined
+  /** Default https://generativelanguage.googleapis.com; trailing slashes are tolerated. */
+  baseUrl?: string | undefined
+  textModel: string
+  visionModel: string
+  imageModel: string
+  /** `gemini` draws through `:generateContent`, `imagen` through `:predict`. */
+  imageBackend: 'gemini' | 'imagen'
+}
+
+/** What a call needs to know of the client. */
+export interface Endpoint {
+  baseUrl: string
+  apiKey: string
+  model: string
+  transport: Transport
+}
+
+const GOOGLE = 'https://generativelanguage.googleapis.com'
+
+/** A client for Gemini. Every rejection is a GeminiError; nothing is retried here. */
+export function createGemini(options: GeminiOptions): Gemini {
+  const apiKey = options.apiKey?.trim() ?? ''
+  const baseUrl = (options.baseUrl ?? GOOGLE).replace(/\/+$/, '')
+  const transport = createTransport(apiKey)
+  const models = { text: options.textModel, vision: options.visionModel, image: options.imageModel }
+  const generatePicture = options.imageBackend === 'imagen' ? generateWithImagen : generateWithGemini
+
+  const calls = new OpenCalls()
+
+  function run<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    return calls.run(async () => {
+      assertMaySend(apiKey, signal)
+      return call()
+    })
+  }
+
+  function ask(model: string, request: JsonRequest & { picture?: Picture }): Promise<GeminiAnswer<unknown>> {
+    return run(request.signal, async () =>
+      readJson(await askThroughSdk({ baseUrl, apiKey, model, transport }, request), model),
+    )
+  }
+
+  return {
+    models,
+    generateJson: (request) => ask(models.text, request),
+    describePicture: (request) => ask(models.vision, request),
+    generatePicture: (request) =>
+      run(request.signal, () => generatePicture({ baseUrl, apiKey, model: models.image, transport }, request)),
+    async close() {
+      await calls.close()
+      await transport.close()
+    },
+  }
+}
+
+/** The SDK sends a request whose signal is already aborted; we do not. */
+function assertMaySend(apiKey: string, signal: AbortSignal): void {
+  if (!/^[\x21-\x7e]+$/.test(apiKey)) {
+    const what = apiKey === '' ? 'No Gemini API key is configured' : 'The Gemini API key cannot be sent in a header'
+    throw new GeminiError('not_configured', what, { reachedGemini: false })
+  }
+  if (signal.aborted) throw abortError(signal, false)
+}
