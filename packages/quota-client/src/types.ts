@@ -27,6 +27,11 @@ export interface QuotaClientOptions {
   dayTimeZone?: string
   /** Milliseconds since the epoch, for the in-memory twin and local enforcement. Default Date.now. */
   clock?: () => number
+  /**
+   * How many instances to assume while Redis is down and none has been seen yet, at a start without Redis. Default 1.
+   * Afterwards the number last seen counts.
+   */
+  assumedInstances?: number
   /** Told about each fault of Redis once per change of state, for the log. */
   onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
 }
@@ -96,6 +101,13 @@ export interface Pause {
   untilMs: number
 }
 
+/** A provider's 429. Without `untilMs` it did not say for how long. */
+export interface PauseRequest {
+  limitType: LimitType | 'upstream'
+  /** Milliseconds since the epoch. */
+  untilMs?: number | undefined
+}
+
 export interface QuotaUsage {
   requests: { perMinute: WindowUsage; perDay: WindowUsage }
   tokens: { perMinute: WindowUsage; perDay: WindowUsage }
@@ -109,8 +121,11 @@ export interface QuotaClient {
   reserve(request: ReserveRequest): Promise<Verdict>
   /** The four windows of the shared state: the same figures on every instance. Never throws; `degraded` says when they are local. */
   usage(): Promise<QuotaUsage>
-  /** After a provider's 429: nobody in the fleet reserves until `untilMs`. */
-  pause(pause: Pause): Promise<void>
+  /**
+   * After a provider's 429: nobody in the fleet reserves until `untilMs`. Without it a day's limit pauses until the day
+   * ends; any other pauses a twelfth of a window and draws the minute's limits in by a fifth, which come back over five windows.
+   */
+  pause(pause: PauseRequest): Promise<void>
   /** Sends what is still to be settled, then lets go. Does not close `redis`, which belongs to the caller. */
   close(): Promise<void>
 }

@@ -1,0 +1,87 @@
+-- report.lua: an instance that could not reach the state, or finds it lost or restarted, posts what it used before it
+-- takes part again. When others may have used the pool unseen as well, a phase opens in which every instance keeps to
+-- its share until all of them have reported, or a window has passed.
+-- KEYS[1] the pool's account
+-- KEYS[2] the instances heard of lately
+-- KEYS[3] the instances that have reported in this phase
+-- ARGV[1] number of the call
+-- ARGV[2] name of the instance
+-- ARGV[3] length of the window in milliseconds
+-- ARGV[4] ends of yesterday, today and tomorrow, 'a,b,c'
+-- ARGV[5] the birth of the state that the instance knows, 0 when it knows none
+-- ARGV[6] the epoch it knows
+-- ARGV[7] the number of writes it has seen in that epoch
+-- ARGV[8] Redis's time, in milliseconds, by which another instance must have been heard to show that Redis was there
+-- ARGV[9] number of instances it knows, itself among them
+-- ARGV[10] the pool's day as it last saw it, 'dayEnd,requests,tokens'
+-- ARGV[11] what it used in the state that it knows 'bucket,requests,tokens;…', taken only when that state is lost
+-- ARGV[12] what it used without Redis, by bucket
+-- ARGV[13] what it used without Redis, by day
+-- ARGV[14] end of the pause it knows
+-- ARGV[15] kind of that pause
+-- RETURNS the reply's head and the pool's account
+-- Atomic, because use must be posted before anything is granted on top of it.
+
+local account, instances, reported = KEYS[1], KEYS[2], KEYS[3]
+local call, id, windowMs, ends = ARGV[1], ARGV[2], tonumber(ARGV[3]), dayEnds(ARGV[4])
+local birth, epoch, seen, heardBy = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local known, lastDay, usedBefore, usedAlone = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local daysAlone, pauseUntil, pauseKind = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
+
+local function openPhase(s)
+  s[EPOCH], s[PHASE_ENDS], s[PHASE_INSTANCES] = NOW_US + 1, NOW + windowMs, known
+  redis.call('DEL', reported)
+end
+
+-- Every grant was followed by a sight of the day at the instance that got it, so the highest sight is the day's true use.
+local function restoreDay(s)
+  local dayEnd, r, t = string.match(lastDay, '^(%d+),(%d+),(%d+)$')
+  if tonumber(dayEnd) ~= s[DAY_END] then return end
+  r, t = max(tonumber(r), s[RESTORED_R]), max(tonumber(t), s[RESTORED_T])
+  s[DAY_R], s[DAY_T] = s[DAY_R] + r - s[RESTORED_R], s[DAY_T] + t - s[RESTORED_T]
+  s[RESTORED_R], s[RESTORED_T] = r, t
+end
+
+local function nobodyElseWasHeard()
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', instances, heardBy, '+inf', 'LIMIT', 0, 2)) do
+    if other ~= id then return false end
+  end
+  return true
+end
+
+-- An instance that knew no state has made this one where an older one was lost.
+local function madeByANewcomer(s)
+  return birth ~= 0 and s[BIRTH] ~= birth and s[EPOCH] == s[BIRTH]
+end
+
+local s = load(account)
+local behind = s and s[BIRTH] == birth and s[EPOCH] == epoch and s[SEQ] < seen
+if not s or behind then
+  local day = behind and { s[DAY_END], s[DAY_R], s[DAY_T] } or { 0, 0, 0 }
+  s = create(windowMs)
+  s.wipe, s.newDay = behind, true
+  s[DAY_END], s[DAY_R], s[DAY_T], s[RESTORED_R], s[RESTORED_T] = day[1], day[2], day[3], day[2], day[3]
+  openPhase(s)
+elseif (s[EPOCH] == epoch and known > 1 and nobodyElseWasHeard()) or madeByANewcomer(s) then
+  openPhase(s)
+end
+
+roll(account, s, windowMs, ends)
+if s[BIRTH] ~= birth then
+  adjustAll(account, s, usedBefore, '', 0)
+  restoreDay(s)
+end
+adjustAll(account, s, usedAlone, daysAlone, 0)
+if pauseUntil > s[PAUSE_UNTIL] then s[PAUSE_UNTIL], s[PAUSE_KIND] = pauseUntil, pauseKind end
+
+redis.call('ZADD', instances, NOW, id)
+redis.call('PEXPIRE', instances, 86400000)
+if s[PHASE_ENDS] > 0 then
+  redis.call('SADD', reported, id)
+  redis.call('PEXPIRE', reported, ceil(windowMs) * 2)
+  s[PHASE_INSTANCES] = max(s[PHASE_INSTANCES], known)
+  if NOW >= s[PHASE_ENDS] or redis.call('SCARD', reported) >= s[PHASE_INSTANCES] then s[PHASE_ENDS] = 0 end
+end
+s[INSTANCES] = max(s[INSTANCES], redis.call('ZCARD', instances))
+store(account, s)
+return reply(call, DECIDED, s)

@@ -1,0 +1,30 @@
+import type { ClusterOptions, RedisOptions } from 'ioredis'
+
+/** How long a caller waits for Redis before this instance decides by itself, in milliseconds. */
+export const answerWithinMs = 50
+
+const connection = {
+  autoResendUnfulfilledCommands: false, // the default executed 90 % of the commands in flight twice after a cut
+  maxRetriesPerRequest: 0,
+  enableOfflineQueue: false,
+  commandTimeout: answerWithinMs, // without it promises hang for ever
+  connectTimeout: 1000,
+  socketTimeout: 1000, // a peer that vanished without a word is noticed, and dialled again
+  retryStrategy: (attempt: number) => Math.min(20 * attempt, 500),
+} satisfies RedisOptions
+
+/** Options for the ioredis connection that a quota client is given: nothing is sent twice and nothing waits for long. */
+export function quotaRedisOptions(options: RedisOptions = {}): RedisOptions {
+  return { ...options, ...connection }
+}
+
+/** The same for an ioredis `Cluster`. */
+export function quotaClusterOptions(options: ClusterOptions = {}): ClusterOptions {
+  return {
+    ...options,
+    enableOfflineQueue: false,
+    retryDelayOnFailover: 0, // a command whose connection closed would be sent again
+    clusterRetryStrategy: connection.retryStrategy,
+    redisOptions: { ...options.redisOptions, ...connection },
+  }
+}

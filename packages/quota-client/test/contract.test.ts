@@ -1,0 +1,19 @@
+import { redisServerForTest } from '@knowalledge/testing'
+import t from 'tap'
+import { createQuotaClient, quotaRedisOptions } from '../src/index.ts'
+import { quotaContract } from './support/contract.ts'
+
+t.test('in memory', async (t) => {
+  quotaContract(t, (options) => createQuotaClient({ ...options, pool: 'contract' }))
+})
+
+t.test('in Redis', async (t) => {
+  const server = await redisServerForTest(t)
+  const redis = server.connect(quotaRedisOptions())
+  let pools = 0
+  quotaContract(t, (options) => {
+    const quota = createQuotaClient({ ...options, redis, pool: `contract-${pools++}` })
+    t.teardown(() => quota.close())
+    return quota
+  })
+})
