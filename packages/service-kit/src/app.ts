@@ -26,14 +26,17 @@ export interface AppOptions {
   /** Named in each log line. */
   service: string
   logger: Logger
-  /** Bytes of a JSON body. Default 64 KiB. */
+  /** Bytes of a JSON body. Default 256 KiB. */
   bodyLimit?: number
   /** Milliseconds a client may take to send its request. Default 60,000. */
   requestTimeoutMs?: number
 }
 
+/** The largest valid body, a presentation of 20 subtopics written in JSON escapes, takes half of this. */
+const jsonBodyLimit = 256 * 1024
+
 /** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
-export function createApp({ service, logger, bodyLimit = 64 * 1024, requestTimeoutMs = 60_000 }: AppOptions): App {
+export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000 }: AppOptions): App {
   const app = Fastify({
     loggerInstance: logger.child({ service }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),

@@ -12,7 +12,7 @@ export interface ErrorHandlingOptions {
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
-      if (error.statusCode >= 500) request.log.error({ err: error.cause ?? error, error: error.code }, error.message)
+      if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
       onAnswered?.(error, request)
       if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
       return reply
@@ -58,7 +58,7 @@ const fastifyErrors: Record<string, (error: Error) => HttpError> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new HttpError('invalid_input', 'The body is not as long as its Content-Length says.'),
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
-    new HttpError('payload_too_large', 'The body is too large: JSON may have at most 64 KiB.'),
+    new HttpError('payload_too_large', 'The body is too large: JSON may have at most 256 KiB.'),
   FST_ERR_BAD_URL: () => new HttpError('invalid_input', 'The path is not a valid URL.'),
 }
 

@@ -1,0 +1,52 @@
+import { createMetrics } from '@knowalledge/metrics'
+import type { QuotaClient } from '@knowalledge/quota-client'
+import {
+  type App,
+  createServiceApp,
+  errorStatus,
+  type Logger,
+  type ReadyCheck,
+  readiness,
+} from '@knowalledge/service-kit'
+import type { Config } from './config.ts'
+import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { docs } from './routes/docs.ts'
+import { health } from './routes/health.ts'
+import { proxied } from './routes/proxied.ts'
+import { quotaStats } from './routes/quota-stats.ts'
+import { anyService, serviceChecks } from './service-checks.ts'
+import { createUpstreams, type UpstreamUrls } from './upstreams.ts'
+
+export interface GatewayOptions {
+  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS'>
+  /** Only read here: for the statistics and the gauges. */
+  quota: Pick<QuotaClient, 'usage'>
+  /** For `/api/ready`. */
+  redis: ReadyCheck
+  logger: Logger
+}
+
+/** Patience of the aggregated health and ready checks with one service, in milliseconds. */
+const checkTimeoutMs = 2_000
+
+/** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
+export async function buildApp({ config, quota, redis, logger }: GatewayOptions): Promise<App> {
+  const upstreams = createUpstreams(config)
+  const services = serviceChecks(upstreams, '/ready')
+  const checks = { redis, services: anyService(services), ...services }
+  const app = await createServiceApp({
+    service: 'gateway',
+    description: 'Learning material from Gemini, through one door and one quota.',
+    logger,
+    metrics: createMetrics({ errorTypes: Object.keys(errorStatus) }),
+    checks,
+    quota: () => quota.usage(),
+    ownOpenapiRoute: false,
+  })
+  await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
+  health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
+  quotaStats(app, { quota })
+  proxied(app, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
+  docs(app, { openapi: createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument) })
+  return app
+}

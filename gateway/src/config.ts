@@ -1,0 +1,37 @@
+import {
+  type Environment,
+  quotaSettings,
+  readEnvironment,
+  redisSettings,
+  serverSettings,
+  setting,
+} from '@knowalledge/service-kit'
+import { type Static, Type } from 'typebox'
+
+const serviceUrls = (description: string, port: number) =>
+  Type.String({
+    description: `${description}; one URL, or several separated by commas`,
+    default: `http://localhost:${port}`,
+    pattern: '^\\s*https?://[^\\s,/]+\\s*(,\\s*https?://[^\\s,/]+\\s*)*$',
+    expectation: 'http:// or https:// URLs without a path, separated by commas',
+  })
+
+export const settings = Type.Object({
+  ...serverSettings(5000),
+  TEXT_GENERATION_URL: serviceUrls('Where text-generation is', 5001),
+  VISION_URL: serviceUrls('Where vision is', 5002),
+  IMAGE_GENERATION_URL: serviceUrls('Where image-generation is', 5003),
+  UPSTREAM_TIMEOUT_MS: setting.wholeNumber('Patience with a service; longer than its GEMINI_TIMEOUT_MS', {
+    default: 35_000,
+    minimum: 100,
+    maximum: 660_000,
+  }),
+  ...redisSettings,
+  ...quotaSettings,
+})
+export type Config = Readonly<Static<typeof settings>>
+
+/** The only place where the gateway reads its environment. Throws EnvironmentError naming every fault. */
+export function loadConfig(env: Environment = process.env): Config {
+  return readEnvironment(settings, env)
+}

@@ -1,0 +1,50 @@
+import { request } from 'undici'
+import type { Upstream, Upstreams } from './upstreams.ts'
+
+/** The part of an OpenAPI document that is put together here. */
+export interface OpenapiDocument {
+  paths?: Record<string, unknown>
+  [member: string]: unknown
+}
+
+/**
+ * The services' documents and the gateway's own as one: what a client can reach through the door. A service that is
+ * down keeps the paths it was last seen with.
+ */
+export function createFleetOpenapi(upstreams: Upstreams, own: () => OpenapiDocument) {
+  const lastSeen = new Map<string, Record<string, unknown>>()
+  return {
+    async refresh(): Promise<void> {
+      await Promise.all(
+        Object.values(upstreams).map(async (upstream) => {
+          const paths = await learningPaths(upstream)
+          if (paths) lastSeen.set(upstream.name, paths)
+        }),
+      )
+    },
+    document(): OpenapiDocument {
+      const document = own()
+      return { ...document, paths: Object.assign({}, ...lastSeen.values(), document.paths) }
+    },
+  }
+}
+
+export type FleetOpenapi = ReturnType<typeof createFleetOpenapi>
+
+/** From the first instance that answers; a service's own probes are not for clients. */
+async function learningPaths({ urls }: Upstream): Promise<Record<string, unknown> | undefined> {
+  for (const url of urls) {
+    try {
+      const { statusCode, body } = await request(`${url}/openapi.json`, { signal: AbortSignal.timeout(1_000) })
+      if (statusCode !== 200) {
+        await body.dump()
+        continue
+      }
+      const { paths = {} } = (await body.json()) as OpenapiDocument
+      return Object.fromEntries(Object.entries(paths).filter(([path]) => path.startsWith('/api/')))
+    } catch {
+      // this instance is down or talks nonsense: the next one, or what was last seen, will do
+    }
+  }
+  return undefined
+}

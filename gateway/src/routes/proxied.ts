@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import httpProxy from '@fastify/http-proxy'
+import type { App } from '@knowalledge/service-kit'
+import { upstreamError } from '../upstream-errors.ts'
+import type { ServiceName, Upstreams } from '../upstreams.ts'
+
+interface ProxiedRoute {
+  service: ServiceName
+  method: 'GET' | 'POST'
+  prefix: string
+  /** Below the prefix. */
+  path: string
+  endpoint: 'create_subtopics' | 'create_presentation' | 'image2topic' | 'generate_image' | 'images'
+}
+
+/** Everything that is passed on; any other path ends here. */
+const routes: ProxiedRoute[] = [
+  {
+    service: 'text-generation',
+    method: 'POST',
+    prefix: '/api/create_subtopics',
+    path: '',
+    endpoint: 'create_subtopics',
+  },
+  {
+    service: 'text-generation',
+    method: 'POST',
+    prefix: '/api/create_presentation',
+    path: '',
+    endpoint: 'create_presentation',
+  },
+  { service: 'vision', method: 'POST', prefix: '/api/image2topic', path: '', endpoint: 'image2topic' },
+  { service: 'image-generation', method: 'POST', prefix: '/api/generate_image', path: '', endpoint: 'generate_image' },
+  { service: 'image-generation', method: 'GET', prefix: '/api/images', path: '/:sha256', endpoint: 'images' },
+]
+
+export interface ProxyOptions {
+  upstreams: Upstreams
+  timeoutMs: number
+}
+
+/** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
+export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void {
+  for (const { service, method, prefix, path, endpoint } of routes) {
+    app.register(httpProxy, {
+      upstream: '',
+      prefix,
+      rewritePrefix: prefix,
+      routes: [path],
+      httpMethods: [method],
+      config: { endpoint },
+      disableRequestLogging: true,
+      undici: { connections: 128, pipelining: 1, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+      replyOptions: {
+        getUpstream: () => upstreams[service].next(),
+        rewriteRequestHeaders: trustedHeaders,
+        retryDelay: () => null, // the default repeats a GET up to ten times on a 503
+        onError: (reply, { error }) => reply.send(upstreamError(service, error)),
+      },
+    })
+  }
+}
+
+/**
+ * A service believes what the gateway says, so nothing that a client could forge gets past it. Nor does `Expect`, which
+ * curl sends with every large upload: Node has answered it already, and undici refuses it.
+ */
+function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const passed = Object.entries(headers).filter(
+    ([name]) =>
+      !/^(x-forwarded-|forwarded$|x-real-ip$|x-tenant$|te$|trailer$|upgrade$|keep-alive$|expect$|proxy-)/.test(name),
+  )
+  return { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
+}

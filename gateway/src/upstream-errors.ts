@@ -1,0 +1,33 @@
+import { HttpError } from '@knowalledge/service-kit'
+import type { ServiceName } from './upstreams.ts'
+
+const unreachable = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+const late = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+
+/** What a client is told of a service that failed: never an address, never a stack. reply-from has logged the cause. */
+export function upstreamError(service: ServiceName, error: Error): HttpError {
+  const cause = (error.cause ?? error) as Error & { code?: string }
+  if (unreachable.has(cause.code ?? '')) {
+    return new HttpError(
+      'service_unavailable',
+      `The ${service} service cannot be reached right now. Try again in a moment.`,
+      { cause },
+    )
+  }
+  if (late.has(cause.code ?? '') || cause.name === 'TimeoutError') {
+    return new HttpError('timeout', `The ${service} service took too long to answer. Try again.`)
+  }
+  return new HttpError('bad_gateway', `The ${service} service gave an answer that cannot be understood. Try again.`, {
+    cause,
+  })
+}

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { gatewayForTest, serviceForTest } from './fixtures.ts'
+
+const json = (body: unknown) => (_request: unknown, response: { end(text: string): void }) =>
+  response.end(JSON.stringify(body))
+
+t.test('quota stats show the four windows of the shared quota', async (t) => {
+  const { url, quota } = await gatewayForTest(t)
+  const verdict = await quota.reserve({ requests: 3, tokens: 4_500, priority: 'interactive' })
+  t.ok(verdict.granted)
+  const stats = (await (await fetch(`${url}/api/quota/stats`)).json()) as Record<string, Record<string, object>>
+  t.match(stats.requests?.per_minute, { current: 3, limit: 15, remaining: 12, percentage: 20 })
+  t.match(stats.requests?.per_day, { current: 3, limit: 1_500, remaining: 1_497, percentage: 0.2 })
+  t.match(stats.tokens?.per_minute, { current: 4_500, limit: 1_000_000, remaining: 995_500 })
+  t.match(stats, { statistics: { average_tokens_per_request: 1_500, degraded: false }, pause: null })
+  t.ok(Number((stats.requests?.per_day as Record<string, number>)?.resets_in_seconds) <= 25 * 3_600)
+
+  await quota.pause({ limitType: 'rpm', untilMs: Date.now() + 30_000 })
+  const paused = (await (await fetch(`${url}/api/quota/stats`)).json()) as { pause: { resumes_in_seconds: number } }
+  t.match(paused, { pause: { limit_type: 'rpm' } })
+  t.ok(paused.pause.resumes_in_seconds > 25 && paused.pause.resumes_in_seconds <= 30)
+})
+
+t.test('health and ready tell of the gateway and of every service', async (t) => {
+  const live = await serviceForTest(t, json({ status: 'healthy' }))
+  const { url } = await gatewayForTest(t, {
+    TEXT_GENERATION_URL: `${live},${live}`,
+    VISION_URL: live,
+    IMAGE_GENERATION_URL: live,
+  })
+  const health = await fetch(`${url}/api/health`)
+  t.equal(health.status, 200)
+  t.match(await health.json(), {
+    status: 'healthy',
+    gateway: { status: 'healthy' },
+    services: {
+      'text-generation': { status: 'healthy', instances: 2, healthy_instances: 2, response_time: /^\d\.\d{3}s$/ },
+      vision: { status: 'healthy' },
+      'image-generation': { status: 'healthy' },
+    },
+  })
+  const ready = await fetch(`${url}/api/ready`)
+  t.equal(ready.status, 200)
+  t.match(await ready.json(), {
+    status: 'ready',
+    checks: { redis: { status: 'disabled' }, vision: { status: 'healthy' } },
+  })
+})
+
+t.test('one service down is degraded, all down is not ready', async (t) => {
+  const live = await serviceForTest(t, json({}))
+  const one = await gatewayForTest(t, { VISION_URL: live })
+  t.match(await (await fetch(`${one.url}/api/ready`)).json(), {
+    status: 'degraded',
+    checks: { services: { status: '1 of 3 usable' } },
+  })
+  t.match(await (await fetch(`${one.url}/api/health`)).json(), {
+    status: 'degraded',
+    services: { vision: { status: 'healthy' } },
+  })
+
+  const none = await gatewayForTest(t)
+  const ready = await fetch(`${none.url}/api/ready`)
+  t.equal(ready.status, 503)
+  t.match(await ready.json(), { status: 'not_ready' })
+  t.equal((await fetch(`${none.url}/api/health`)).status, 503)
+  t.equal((await fetch(`${none.url}/health`)).status, 200, 'the gateway itself lives')
+})
+
+t.test('one OpenAPI document for the whole fleet, kept while a service is down', async (t) => {
+  let down = false
+  const TEXT_GENERATION_URL = await serviceForTest(t, (_request, response) => {
+    if (down) return void response.destroy()
+    response.end(
+      JSON.stringify({ openapi: '3.1.0', paths: { '/api/create_subtopics': { post: {} }, '/ready': { get: {} } } }),
+    )
+  })
+  const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL })
+  const read = async () =>
+    (await (await fetch(`${url}/openapi.json`)).json()) as { openapi: string; paths: Record<string, object> }
+  const document = await read()
+  t.equal(document.openapi, '3.1.0')
+  t.match(document.paths, {
+    '/api/create_subtopics': { post: {} },
+    '/api/quota/stats': { get: {} },
+    '/api/ready': { get: {} },
+  })
+  down = true
+  t.ok((await read()).paths['/api/create_subtopics'])
+  const docs = await fetch(`${url}/docs`)
+  t.equal(docs.status, 200)
+  t.match(await docs.text(), /swagger-ui/)
+})
+
+t.test('metrics are served, and no path of a client becomes a label', async (t) => {
+  const { url } = await gatewayForTest(t)
+  for (let n = 0; n < 20; n++) await fetch(`${url}/random/${n}`)
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  t.match(metrics, /http_requests_total\{method="GET",endpoint="unknown",status="404"\} 20/)
+  t.match(metrics, /quota_rpm_limit 15/)
+  t.notMatch(metrics, /random/)
+})

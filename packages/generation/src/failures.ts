@@ -1,0 +1,82 @@
+import type { GeminiError } from '@knowalledge/gemini'
+import type { LimitType, Refused } from '@knowalledge/quota-client'
+import { type ErrorName, HttpError } from '@knowalledge/service-kit'
+
+/** What a client is told when Gemini failed. Internals stay in `cause`, for the log. */
+export function geminiFailure(error: GeminiError): HttpError {
+  const [code, message] = geminiMessages[error.kind]
+  return new HttpError(code, message, { cause: error })
+}
+
+const geminiMessages: Record<GeminiError['kind'], [ErrorName, string]> = {
+  not_configured: [
+    'gemini_not_configured',
+    'The AI service is not set up: its Gemini API key is missing or not accepted. Tell the operator.',
+  ],
+  rate_limited: [
+    'gemini_not_configured',
+    'The Gemini project has no quota for this model: waiting will not help. Tell the operator.',
+  ],
+  rejected: [
+    'gemini_bad_answer',
+    'Gemini did not accept the request. Tell the operator: the configured model may be wrong.',
+  ],
+  blocked: [
+    'content_blocked',
+    "Gemini's safety filters refused this content. Put it in other words or choose something else.",
+  ],
+  malformed: ['gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.'],
+  unavailable: ['gemini_unavailable', 'Gemini cannot be reached right now. Try again in a minute.'],
+  timeout: ['timeout', 'Gemini took too long to answer. Try again.'],
+  cancelled: ['timeout', 'The request was given up before Gemini answered. Try again.'],
+}
+
+export function unusableAnswer(cause: unknown): HttpError {
+  return new HttpError('gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.', { cause })
+}
+
+export function tookTooLong(cause: unknown): HttpError {
+  return new HttpError('timeout', 'It took too long to get an answer. Try again.', { cause })
+}
+
+/** What a client is told when the shared quota refuses. */
+export function quotaRefusal({
+  reason,
+  limitType,
+  limit,
+  retryAfterMs,
+}: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+  if (reason === 'too_large') {
+    return new HttpError('quota_exceeded', `This request can never fit: ${limitText(limitType, limit)}.`, {
+      fields: { limit_type: limitType },
+    })
+  }
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  const why =
+    limitType === 'upstream' || reason === 'paused'
+      ? 'Gemini asked for a pause'
+      : `${limitType.toUpperCase()} limit exceeded (${limit} ${period(limitType)})`
+  return new HttpError('quota_exceeded', why, {
+    fields: { limit_type: limitType, retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
+    retryAfterSeconds: seconds,
+  })
+}
+
+/** A presentation whose new explanations exceed what batch calls may ever take at once. */
+export function presentationTooLarge(asked: number, refused: Refused, tokensEach: number): HttpError {
+  const perCall = refused.limitType.startsWith('tp') ? tokensEach : 1
+  const fit = Math.floor(refused.limit / perCall)
+  return new HttpError(
+    'presentation_too_large',
+    `focus asks for ${asked} new explanations at once, and at most ${fit} fit the quota (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`,
+  )
+}
+
+function limitText(limitType: Refused['limitType'], limit: number): string {
+  const unit = limitType.startsWith('tp') ? 'tokens' : 'requests'
+  return `${Math.floor(limit)} ${unit} ${limitType === 'upstream' ? '' : period(limitType)}`.trim()
+}
+
+function period(limitType: LimitType | 'upstream'): string {
+  return limitType === 'rpd' || limitType === 'tpd' ? 'per day' : 'per minute'
+}

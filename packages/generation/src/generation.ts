@@ -1,0 +1,119 @@
+import type { Metrics } from '@knowalledge/metrics'
+import type { QuotaClient } from '@knowalledge/quota-client'
+import { type Claim, cacheKey, normaliseInput, type ResponseCache } from '@knowalledge/response-cache'
+import { HttpError } from '@knowalledge/service-kit'
+import { tookTooLong } from './failures.ts'
+import { createGroup, type Group } from './group.ts'
+import { callGuarded, type GuardedCallTools } from './guarded-call.ts'
+import type { Generation, GenerationAnswer, GenerationSpec, RunContext } from './types.ts'
+
+export interface GenerationOptions {
+  quota: QuotaClient
+  cache: ResponseCache
+  metrics: Metrics
+  /** Patience with one answer in milliseconds, retries included. */
+  timeoutMs: number
+  /** 0 ≤ x < 1, for the jitter of retries. Default Math.random. */
+  random?: () => number
+}
+
+/** Errors that a stale copy is better than; what is the question's own fault stays an error. */
+const betterStale = new Set([
+  'quota_exceeded',
+  'gemini_unavailable',
+  'gemini_not_configured',
+  'gemini_bad_answer',
+  'timeout',
+])
+
+/** A client is patient a little longer than the call is, so that it hears what became of the call. */
+const clientGraceMs = 200
+
+/** The one path that every Gemini call takes: cache → coalesce → reserve → call → settle → check → store, or a stale copy. */
+export function createGeneration({ random = Math.random, ...options }: GenerationOptions): Generation {
+  return new GuardedGeneration(options.cache, { ...options, random })
+}
+
+class GuardedGeneration implements Generation {
+  readonly #cache: ResponseCache
+  readonly #tools: GuardedCallTools
+
+  constructor(cache: ResponseCache, tools: GuardedCallTools) {
+    this.#cache = cache
+    this.#tools = tools
+  }
+
+  async run<T>(spec: GenerationSpec<T>, context: RunContext): Promise<GenerationAnswer<T>> {
+    return await this.#answer(spec, context, () => this.#claim(spec, context))
+  }
+
+  async runAll<T>(
+    specs: GenerationSpec<T>[],
+    context: RunContext,
+  ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
+    const { quota, metrics } = this.#tools
+    const group = createGroup(quota, metrics, Math.max(0, ...specs.map((spec) => spec.estimatedTokens)))
+    const claims = await Promise.all(specs.map((spec) => this.#claim(spec, context, group)))
+    group.open(claims.filter((claim) => claim.state === 'lead').length)
+    return await Promise.allSettled(
+      specs.map((spec, index) =>
+        this.#answer(spec, context, () => this.#joinOrAskAlone(spec, context, claims[index] as Claim<T>)),
+      ),
+    )
+  }
+
+  #claim<T>(spec: GenerationSpec<T>, context: RunContext, group?: Group): Promise<Claim<T>> {
+    return this.#cache.claim<T>(answerKey(spec), {
+      produce: async (signal) =>
+        callGuarded(spec, this.#tools, { signal, log: context.log, reservation: await group?.take() }),
+      signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
+      tags: tagsOf(spec),
+    })
+  }
+
+  /** Another presentation's refusal, made for all of its explanations together, need not be this one's. */
+  async #joinOrAskAlone<T>(spec: GenerationSpec<T>, context: RunContext, claim: Claim<T>): Promise<Claim<T>> {
+    if (claim.state !== 'wait') return claim
+    const refusedWithItsGroup = await claim.result.then(
+      () => false,
+      (error) => error instanceof HttpError && ['quota_exceeded', 'presentation_too_large'].includes(error.code),
+    )
+    return refusedWithItsGroup ? await this.#claim(spec, context) : claim
+  }
+
+  async #answer<T>(
+    spec: GenerationSpec<T>,
+    context: RunContext,
+    claiming: () => Promise<Claim<T>>,
+  ): Promise<GenerationAnswer<T>> {
+    const { metrics } = this.#tools
+    try {
+      const { value, layer, coalesced } = await (await claiming()).result
+      metrics.cacheOperation(spec.operation, coalesced && layer === 'miss' ? 'coalesced' : layer)
+      return { value, layer, cached: layer !== 'miss', fromFallback: false }
+    } catch (thrown) {
+      const error = toHttpError(thrown)
+      metrics.cacheOperation(spec.operation, 'miss')
+      const stale = betterStale.has(error.code) ? await this.#cache.stale<T>(answerKey(spec)) : undefined
+      if (!stale) throw error
+      metrics.cacheOperation(spec.operation, 'fallback')
+      context.log.info({ operation: spec.operation, instead_of: error.code }, 'served the stale copy')
+      return { value: stale.value, layer: 'fallback', cached: true, fromFallback: true }
+    }
+  }
+}
+
+/** Under which an answer to this question is cached. */
+export function answerKey<T>({ operation, promptVersion, model, language, input }: GenerationSpec<T>): string {
+  return cacheKey({ operation, promptVersion, model, language, input })
+}
+
+function tagsOf<T>({ operation, topic }: GenerationSpec<T>): string[] {
+  return [`operation:${operation}`, ...(topic === undefined ? [] : [`topic:${normaliseInput(topic)}`])]
+}
+
+function toHttpError(thrown: unknown): HttpError {
+  if (thrown instanceof HttpError) return thrown
+  if (thrown instanceof DOMException) return tookTooLong(thrown) // the caller's own patience: TimeoutError or AbortError
+  throw thrown
+}

@@ -1,0 +1,28 @@
+import type { Metrics } from '@knowalledge/metrics'
+import type { QuotaClient, Reservation } from '@knowalledge/quota-client'
+import { presentationTooLarge, quotaRefusal } from './failures.ts'
+
+/** Several calls reserved together, all or nothing, once it is known how many of them this caller has to make. */
+export interface Group {
+  /** Called by each call that leads: its part of the common reservation. Throws HttpError when the group is refused. */
+  take(): Promise<Reservation | undefined>
+  /** Reserves for `calls` calls; called once, when every question is known to be found, waited for or led. */
+  open(calls: number): void
+}
+
+/** `tokensEach` is the estimate of one call. A call that comes to lead only later (`take` beyond the group) reserves for itself. */
+export function createGroup(quota: QuotaClient, metrics: Metrics, tokensEach: number): Group {
+  const parts = Promise.withResolvers<Reservation[]>()
+  parts.promise.catch(() => {}) // a refusal reaches everyone who takes; with nobody left to take it is no fault
+  const reserveAll = async (calls: number): Promise<Reservation[]> => {
+    if (calls === 0) return []
+    const verdict = await quota.reserve({ requests: calls, tokens: calls * tokensEach, priority: 'batch' })
+    if (verdict.granted) return verdict.reservation.split(calls)
+    metrics.quotaExceeded(verdict.limitType)
+    throw verdict.reason === 'too_large' ? presentationTooLarge(calls, verdict, tokensEach) : quotaRefusal(verdict)
+  }
+  return {
+    take: async () => (await parts.promise).pop(),
+    open: (calls) => parts.resolve(reserveAll(calls)),
+  }
+}

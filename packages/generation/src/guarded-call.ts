@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type GeminiAnswer, GeminiError } from '@knowalledge/gemini'
+import type { Metrics } from '@knowalledge/metrics'
+import type { QuotaClient, Reservation, Verdict } from '@knowalledge/quota-client'
+import type { Produced } from '@knowalledge/response-cache'
+import type { HttpError } from '@knowalledge/service-kit'
+import { geminiFailure, quotaRefusal, unusableAnswer } from './failures.ts'
+import { pauseFleet } from './pause-fleet.ts'
+import { type Accepted, type GenerationLog, type GenerationSpec, UnusableAnswer } from './types.ts'
+
+export interface GuardedCallTools {
+  quota: QuotaClient
+  metrics: Metrics
+  /** Patience with one answer in milliseconds, retries included. */
+  timeoutMs: number
+  /** 0 ≤ x < 1, for the jitter of retries. */
+  random: () => number
+}
+
+export interface GuardedRun {
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal
+  log: GenerationLog
+  /** For the first try; without it the call makes its own. */
+  reservation?: Reservation | undefined
+}
+
+const retryBaseMs = 200
+
+/** What cures a failure: waiting and trying again, asking again at once, or nothing. */
+type Remedy = 'retry' | 'ask_again' | 'none'
+type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy }
+
+/**
+ * Reserve → call → settle → check. 5xx and resets are retried at most twice, exponentially with full jitter; an answer
+ * of no use is asked for once more where the spec says so. Each further try has a reservation of its own; when that is
+ * refused, the failure stands. Throws HttpError.
+ */
+export async function callGuarded<T>(
+  spec: GenerationSpec<T>,
+  tools: GuardedCallTools,
+  run: GuardedRun,
+): Promise<Produced<T>> {
+  const signal = AbortSignal.any([run.signal, AbortSignal.timeout(tools.timeoutMs)])
+  const left: Record<Remedy, number> = { retry: 2, ask_again: spec.askAgain ? 1 : 0, none: 0 }
+  let reservation = run.reservation ?? (await reserveFor(spec, tools))
+  for (let delayMs = retryBaseMs; ; delayMs *= 2) {
+    const outcome = await tryOnce(spec, reservation, { tools, signal, log: run.log })
+    if ('accepted' in outcome) return { value: outcome.accepted.value, store: outcome.accepted.passed }
+    if (left[outcome.remedy]-- === 0) throw outcome.error
+    if (outcome.remedy === 'retry') await sleepOrThrow(tools.random() * delayMs, signal, outcome.error)
+    const verdict = await reserve(spec, tools)
+    if (!verdict.granted) throw outcome.error
+    reservation = verdict.reservation
+  }
+}
+
+async function reserveFor<T>(spec: GenerationSpec<T>, tools: GuardedCallTools): Promise<Reservation> {
+  const verdict = await reserve(spec, tools)
+  if (!verdict.granted) throw quotaRefusal(verdict)
+  return verdict.reservation
+}
+
+async function reserve<T>(spec: GenerationSpec<T>, { quota, metrics }: GuardedCallTools): Promise<Verdict> {
+  const verdict = await quota.reserve({ requests: 1, tokens: spec.estimatedTokens, priority: spec.priority })
+  if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)
+  return verdict
+}
+
+interface Try {
+  tools: GuardedCallTools
+  signal: AbortSignal
+  log: GenerationLog
+}
+
+async function tryOnce<T>(
+  spec: GenerationSpec<T>,
+  reservation: Reservation,
+  { tools, signal, log }: Try,
+): Promise<Outcome<T>> {
+  let answer: GeminiAnswer<unknown>
+  const startedAt = performance.now()
+  const record = (status: 'success' | GeminiError['kind'], totalTokens?: number) =>
+    tools.metrics.geminiCall({
+      endpoint: spec.operation,
+      model: spec.model,
+      status,
+      durationMs: performance.now() - startedAt,
+      totalTokens,
+    })
+  try {
+    answer = await spec.call(signal)
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error
+    settleFailure(error, reservation)
+    record(error.kind, error.usage?.totalTokens)
+    log.warn(
+      { operation: spec.operation, model: spec.model, kind: error.kind, reason: error.message },
+      'Gemini call failed',
+    )
+    return failureOutcome(error, spec, tools)
+  }
+  reservation.settle(answer.usage.totalTokens)
+  tools.metrics.quotaEstimateRatio(spec.operation, answer.usage.totalTokens / spec.estimatedTokens)
+  record('success', answer.usage.totalTokens)
+  return await judge(spec, answer)
+}
+
+/** A call that provably never reached Google is given back whole; one of unknown cost stays charged with its estimate. */
+function settleFailure(error: GeminiError, reservation: Reservation): void {
+  if (!error.reachedGemini) reservation.release()
+  else if (error.usage) reservation.settle(error.usage.totalTokens)
+  else if (error.kind === 'rate_limited') reservation.settle(0) // the request counts, its tokens were not spent
+}
+
+async function failureOutcome<T>(
+  error: GeminiError,
+  spec: GenerationSpec<T>,
+  { quota }: GuardedCallTools,
+): Promise<Outcome<T>> {
+  if (error.kind === 'rate_limited') return { error: await pauseFleet(quota, error), remedy: 'none' }
+  const remedy = error.retryable ? 'retry' : error.kind === 'malformed' && spec.askAgain ? 'ask_again' : 'none'
+  return { error: geminiFailure(error), remedy }
+}
+
+async function judge<T>(spec: GenerationSpec<T>, answer: GeminiAnswer<unknown>): Promise<Outcome<T>> {
+  try {
+    const accepted = await spec.accept(answer.value)
+    if (accepted.passed || !spec.askAgain) return { accepted }
+    return { error: unusableAnswer(new UnusableAnswer('the answer failed its quality check')), remedy: 'ask_again' }
+  } catch (error) {
+    if (!(error instanceof UnusableAnswer)) throw error
+    return { error: unusableAnswer(error), remedy: spec.askAgain ? 'ask_again' : 'none' }
+  }
+}
+
+async function sleepOrThrow(delayMs: number, signal: AbortSignal, otherwise: HttpError): Promise<void> {
+  await sleep(delayMs, undefined, { signal }).catch(() => {
+    throw otherwise // out of time: the failure that was to be retried is what happened
+  })
+}

@@ -1,0 +1,10 @@
+export { type Backends, type BackendsConfig, openBackends } from './backends.ts'
+export { answerKey, createGeneration, type GenerationOptions } from './generation.ts'
+export {
+  type Accepted,
+  type Generation,
+  type GenerationAnswer,
+  type GenerationSpec,
+  type RunContext,
+  UnusableAnswer,
+} from './types.ts'

@@ -1,0 +1,79 @@
+import type { Gemini, Picture } from '@knowalledge/gemini'
+import { answerKey, type Generation, type GenerationSpec } from '@knowalledge/generation'
+import type { Metrics } from '@knowalledge/metrics'
+import type { ResponseCache } from '@knowalledge/response-cache'
+import { type App, clientSignal, errorResponses, trimBody } from '@knowalledge/service-kit'
+import { Type } from 'typebox'
+import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
+
+const Body = Type.Object({
+  prompt: Type.String({ minLength: 1, maxLength: 500, examples: ['A leaf that turns sunlight into sugar'] }),
+})
+
+const Answer = Type.Object({
+  image: Type.String({ contentEncoding: 'base64' }),
+  format: Type.Enum(['base64_png', 'base64_jpeg'], { description: 'What `image` truly is' }),
+  mime_type: Type.Enum(['image/png', 'image/jpeg']),
+  url: Type.String({ description: 'The same picture as plain bytes, as long as it is cached' }),
+  cached: Type.Boolean(),
+  from_fallback: Type.Boolean(),
+})
+
+/** Tokens reserved for one picture; what was really used is settled afterwards. */
+const estimatedTokens = 500
+
+/** The prompt goes to the model as the person wrote it; this changes if that ever does. */
+const promptVersion = 'image-1'
+
+interface DrawingTools {
+  generation: Generation
+  gemini: Gemini
+  metrics: Metrics
+  cache: ResponseCache
+  imageBackend: 'gemini' | 'imagen'
+}
+
+/** `POST /api/generate_image`: a picture of what the prompt says. */
+export function generateImage(app: App, { generation, gemini, metrics, cache, imageBackend }: DrawingTools): void {
+  app.post(
+    '/api/generate_image',
+    {
+      config: { endpoint: 'generate_image' },
+      preValidation: trimBody,
+      schema: {
+        summary: 'A picture of a topic',
+        tags: ['learning'],
+        body: Body,
+        response: { 200: Answer, ...errorResponses },
+      },
+    },
+    async (request, reply) => {
+      const { prompt } = request.body
+      const spec: GenerationSpec<Drawing> = {
+        operation: 'generate_image',
+        promptVersion,
+        model: gemini.models.image,
+        language: '',
+        input: { prompt },
+        priority: 'interactive',
+        estimatedTokens,
+        call: (signal) => gemini.generatePicture({ prompt, signal }),
+        accept: (raw) => ({ value: toDrawing(raw as Picture), passed: true }),
+      }
+      const { value: drawing, ...answer } = await generation.run(spec, {
+        signal: clientSignal(reply),
+        log: request.log,
+      })
+      if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec))
+      metrics.imageGenerated(answer.fromFallback ? 'fallback' : answer.cached ? 'cache' : imageBackend)
+      return reply.header('x-cache', answer.layer).send({
+        image: drawing.base64,
+        format: formatOf(drawing),
+        mime_type: drawing.mimeType,
+        url: `/api/images/${drawing.sha256}`,
+        cached: answer.cached,
+        from_fallback: answer.fromFallback,
+      })
+    },
+  )
+}

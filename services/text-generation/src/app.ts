@@ -1,0 +1,31 @@
+import { type Backends, createGeneration } from '@knowalledge/generation'
+import { createMetrics } from '@knowalledge/metrics'
+import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import type { Config } from './config.ts'
+import { createPresentation } from './routes/create-presentation.ts'
+import { createSubtopics } from './routes/create-subtopics.ts'
+
+export interface TextGenerationOptions {
+  config: Pick<Config, 'GEMINI_TEXT_MODEL' | 'GEMINI_TIMEOUT_MS'>
+  backends: Backends
+  logger: Logger
+}
+
+/** The text-generation service: subtopics of a topic, and explanations of them. */
+export async function buildApp({ config, backends, logger }: TextGenerationOptions): Promise<App> {
+  const { quota, cache, gemini, checks } = backends
+  const metrics = createMetrics({ models: [config.GEMINI_TEXT_MODEL], errorTypes: Object.keys(errorStatus) })
+  const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
+  const app = await createServiceApp({
+    service: 'text-generation',
+    description: 'Subtopics of a topic, and explanations of them.',
+    logger,
+    metrics,
+    checks,
+    quota: () => quota.usage(),
+    cacheItems: () => cache.counts(),
+  })
+  createSubtopics(app, { generation, gemini, metrics })
+  createPresentation(app, { generation, gemini, metrics })
+  return app
+}

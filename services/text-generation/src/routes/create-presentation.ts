@@ -1,0 +1,151 @@
+import type { GenerationAnswer } from '@knowalledge/generation'
+import { type App, chooseLanguage, clientSignal, errorResponses, HttpError, trimBody } from '@knowalledge/service-kit'
+import { type Static, Type } from 'typebox'
+import { acceptExplanation, type Explanation } from '../answers.ts'
+import { type ExplanationQuestion, explanationPrompt } from '../prompts.ts'
+import type { TextTools } from './create-subtopics.ts'
+
+const Body = Type.Object({
+  topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
+  educationLevel: Type.String({ minLength: 1, maxLength: 100, examples: ['high school'] }),
+  levelOfDetail: Type.String({
+    minLength: 1,
+    maxLength: 100,
+    examples: ['normal'],
+    description: 'Steers the length: about 100, 150 or 300 words',
+  }),
+  focus: Type.Array(Type.String({ minLength: 1, maxLength: 500 }), {
+    minItems: 1,
+    maxItems: 20,
+    examples: [['Chlorophyll', 'The Calvin cycle']],
+    description: 'The subtopics to explain',
+  }),
+  learningStyle: Type.Optional(Type.String({ maxLength: 100 })),
+  language: Type.Optional(Type.String({ maxLength: 100 })),
+})
+
+const nullable = Type.Union([Type.String(), Type.Null()])
+const ExplanationShape = Type.Object({
+  subtopic: Type.String(),
+  explanation: nullable,
+  real_world_application: nullable,
+  youtube_search_query: nullable,
+  quality_score: Type.Union([Type.Number({ minimum: 0, maximum: 1 }), Type.Null()]),
+  cached: Type.Boolean(),
+  from_fallback: Type.Boolean(),
+  error: Type.Union([Type.String(), Type.Null()], {
+    description: 'Why there is no explanation; null when there is one',
+  }),
+})
+
+const Answer = Type.Object({
+  explanations: Type.Array(ExplanationShape, { description: 'In the order of `focus`' }),
+  success_count: Type.Integer(),
+  failed_count: Type.Integer(),
+})
+
+/** Tokens reserved for one explanation; what was really used is settled afterwards. */
+const estimatedTokens = 1_500
+
+/** `POST /api/create_presentation`: one explanation for each subtopic in `focus`. */
+export function createPresentation(app: App, { generation, gemini, metrics }: TextTools): void {
+  app.post(
+    '/api/create_presentation',
+    {
+      config: { endpoint: 'create_presentation' },
+      preValidation: trimBody,
+      schema: {
+        summary: 'Explanations of subtopics',
+        tags: ['learning'],
+        body: Body,
+        response: { 200: Answer, ...errorResponses },
+      },
+    },
+    async (request, reply) => {
+      const { focus, language: asked, ...rest } = request.body
+      const language = chooseLanguage(asked, request.headers['accept-language'])
+      const specOf = (question: ExplanationQuestion) => {
+        const prompt = explanationPrompt(question)
+        const { topic, subtopic, educationLevel, levelOfDetail, learningStyle } = question
+        return {
+          operation: 'create_presentation' as const,
+          promptVersion: prompt.version,
+          model: gemini.models.text,
+          language: language.tag,
+          input: { topic, subtopic, educationLevel, levelOfDetail, learningStyle },
+          topic,
+          priority: 'batch' as const,
+          estimatedTokens,
+          call: (signal: AbortSignal) => gemini.generateJson({ ...prompt, signal }),
+          accept: (raw: unknown) => acceptExplanation(raw, question, metrics),
+          askAgain: true,
+        }
+      }
+      const questions = focus.map((subtopic) => ({ ...rest, subtopic, language }))
+      const results = await generation.runAll<Explanation>(questions.map(specOf), {
+        signal: clientSignal(reply),
+        log: request.log,
+      })
+      throwCommonFailure(results)
+      const failed = results.filter((result) => result.status === 'rejected').length
+      return reply.header('x-cache', layerOfAll(results)).send({
+        explanations: results.map((result, index) => shown(focus[index] as string, result)),
+        success_count: results.length - failed,
+        failed_count: failed,
+      })
+    },
+  )
+}
+
+type Result = PromiseSettledResult<GenerationAnswer<Explanation>>
+
+/** Failures of the system and not of one explanation: when nothing was answered, they are the whole request's error. */
+const systemFailures = new Set([
+  'quota_exceeded',
+  'gemini_unavailable',
+  'gemini_not_configured',
+  'timeout',
+  'internal_error',
+])
+
+function throwCommonFailure(results: Result[]): void {
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+  const unforeseen = reasons.find((reason) => !(reason instanceof HttpError))
+  if (unforeseen) throw unforeseen
+  const tooLarge = reasons.find((reason) => reason.code === 'presentation_too_large')
+  if (tooLarge) throw tooLarge
+  const system = reasons.find((reason) => systemFailures.has(reason.code))
+  if (system && reasons.length === results.length) throw system
+}
+
+function shown(subtopic: string, result: Result): Static<typeof ExplanationShape> {
+  if (result.status === 'rejected') {
+    return {
+      subtopic,
+      explanation: null,
+      real_world_application: null,
+      youtube_search_query: null,
+      quality_score: null,
+      cached: false,
+      from_fallback: false,
+      error: (result.reason as HttpError).message,
+    }
+  }
+  const { value, cached, fromFallback } = result.value
+  return {
+    subtopic,
+    explanation: value.explanation,
+    real_world_application: value.realWorldApplication,
+    youtube_search_query: value.youtubeSearchQuery,
+    quality_score: value.qualityScore,
+    cached,
+    from_fallback: fromFallback,
+    error: null,
+  }
+}
+
+/** The layer that cost most: `miss` if any explanation was made now. */
+function layerOfAll(results: Result[]): string {
+  const layers = new Set(results.map((result) => (result.status === 'fulfilled' ? result.value.layer : 'miss')))
+  return ['miss', 'fallback', 'redis', 'memory'].find((layer) => layers.has(layer as 'miss')) ?? 'miss'
+}

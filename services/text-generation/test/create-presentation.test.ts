@@ -1,0 +1,111 @@
+import t from 'tap'
+import { build } from './fixtures.ts'
+
+const url = '/api/create_presentation'
+const question = { topic: 'Photosynthesis', educationLevel: 'high school', levelOfDetail: 'normal' }
+const focus = ['Chlorophyll', 'The Calvin cycle', 'Light reactions']
+
+t.test('explains each subtopic, in the order of focus', async (t) => {
+  const { post, emulator } = await build(t)
+  const reply = await post(url, { ...question, focus, learningStyle: 'visual' })
+  t.equal(reply.statusCode, 200)
+  const answer = reply.json()
+  t.same(
+    answer.explanations.map((explanation: { subtopic: string }) => explanation.subtopic),
+    focus,
+  )
+  t.match(answer, { success_count: 3, failed_count: 0 })
+  for (const explanation of answer.explanations) {
+    t.ok(explanation.explanation.split(' ').length >= 20)
+    t.ok(explanation.real_world_application.length > 0)
+    t.ok(explanation.youtube_search_query.length > 0)
+    t.ok(explanation.quality_score > 0.5 && explanation.quality_score <= 1)
+    t.match(explanation, { cached: false, from_fallback: false, error: null })
+  }
+  t.equal(emulator.counters().admitted, 3)
+  t.match(emulator.calls()[0]?.prompt, /Education level: high school\n.*Learning style: visual/s)
+
+  const more = (await post(url, { ...question, learningStyle: 'visual', focus: ['Stomata', 'Chlorophyll'] })).json()
+  t.match(more.explanations, [
+    { subtopic: 'Stomata', cached: false },
+    { subtopic: 'Chlorophyll', cached: true },
+  ])
+  t.equal(emulator.counters().admitted, 4)
+})
+
+t.test('the level of detail steers the length', async (t) => {
+  const { post } = await build(t)
+  const wordsOf = async (levelOfDetail: string) => {
+    const answer = (await post(url, { ...question, levelOfDetail, focus: ['Chlorophyll'] })).json()
+    return answer.explanations[0].explanation.split(/\s+/).length
+  }
+  const [low, normal, high] = [await wordsOf('lowDetail'), await wordsOf('mediumDetail'), await wordsOf('highDetail')]
+  t.ok(low < normal && normal < high, `${low} < ${normal} < ${high}`)
+})
+
+t.test('a failed explanation is asked once more, then reported in its error', async (t) => {
+  const { post, emulator } = await build(t)
+  emulator.faults.add({ kind: 'refusal_text', times: 1, match: { prompt: 'Subtopic: Chlorophyll' } })
+  emulator.faults.add({ kind: 'wrong_json', match: { prompt: 'Subtopic: Light reactions' } })
+  const answer = (await post(url, { ...question, focus })).json()
+  t.match(answer, { success_count: 2, failed_count: 1 })
+  t.match(answer.explanations[0], { error: null, explanation: /\w/ })
+  t.match(answer.explanations[2], {
+    subtopic: 'Light reactions',
+    explanation: null,
+    real_world_application: null,
+    youtube_search_query: null,
+    quality_score: null,
+    error: 'Gemini gave an answer that cannot be used. Try again.',
+  })
+  t.equal(emulator.counters().admitted, 5)
+})
+
+t.test('what could never fit is a 400 that says how many would; what does not fit now is a 429', async (t) => {
+  const { post, emulator } = await build(t)
+  const many = Array.from({ length: 13 }, (_, n) => `Subtopic ${n}`)
+  const tooLarge = await post(url, { ...question, focus: many })
+  t.equal(tooLarge.statusCode, 400)
+  t.match(tooLarge.json(), { error: 'presentation_too_large', message: /13 new explanations .* at most 12/ })
+  t.equal(emulator.counters().admitted, 0)
+  t.equal((await post(url, { ...question, focus: many.slice(0, 12) })).statusCode, 200)
+  const other = await post(url, { ...question, topic: 'Respiration', focus: many.slice(0, 3) })
+  t.equal(other.statusCode, 429)
+  t.match(other.json(), { error: 'quota_exceeded', message: 'RPM limit exceeded (12 per minute)' })
+  const mixed = (await post(url, { ...question, focus: many })).json()
+  t.match(mixed, { success_count: 12, failed_count: 1 }, 'what is cached is answered all the same')
+  t.match(mixed.explanations[12], { explanation: null, error: 'RPM limit exceeded (12 per minute)' })
+})
+
+t.test('bad input names the field and the bound, and spends no quota', async (t) => {
+  const { post, emulator } = await build(t)
+  const valid = { ...question, focus }
+  const table: [changes: object, message: RegExp][] = [
+    [{ focus: [] }, /focus must have at least 1 entry/],
+    [{ focus: Array.from({ length: 21 }, (_, n) => `s${n}`) }, /focus must have at most 20 entries/],
+    [{ focus: undefined }, /focus is missing/],
+    [{ focus: 'Chlorophyll' }, /focus must be a list/],
+    [{ focus: ['a', ''] }, /focus\[1\] is empty/],
+    [{ focus: ['a'.repeat(501)] }, /focus\[0\] must have at most 500 characters/],
+    [{ focus: [7] }, /focus\[0\] must be a text/],
+    [{ educationLevel: undefined }, /educationLevel is missing/],
+    [{ levelOfDetail: '' }, /levelOfDetail is empty/],
+    [{ educationLevel: 'x'.repeat(101) }, /educationLevel must have at most 100 characters/],
+    [{ topic: ' ' }, /topic is empty/],
+  ]
+  for (const [changes, message] of table) {
+    const reply = await post(url, { ...valid, ...changes })
+    t.equal(reply.statusCode, 400)
+    t.match(reply.json(), { error: 'invalid_input', message })
+  }
+  t.equal(emulator.counters().admitted, 0)
+  t.equal((await post(url, valid)).statusCode, 200)
+})
+
+t.test('when nothing at all can be answered, the request fails with the true reason', async (t) => {
+  const { post, emulator } = await build(t)
+  emulator.faults.add({ kind: '503' })
+  const reply = await post(url, { ...question, focus })
+  t.equal(reply.statusCode, 503)
+  t.match(reply.json(), { error: 'gemini_unavailable' })
+})

@@ -1,0 +1,24 @@
+import {
+  cacheSettings,
+  type Environment,
+  geminiSettings,
+  quotaSettings,
+  readEnvironment,
+  redisSettings,
+  serverSettings,
+} from '@knowalledge/service-kit'
+import { type Static, Type } from 'typebox'
+
+export const settings = Type.Object({
+  ...serverSettings(5002),
+  ...geminiSettings,
+  ...redisSettings,
+  ...quotaSettings,
+  ...cacheSettings,
+})
+export type Config = Readonly<Static<typeof settings>>
+
+/** The only place where this service reads its environment. Throws EnvironmentError naming every fault. */
+export function loadConfig(env: Environment = process.env): Config {
+  return readEnvironment(settings, env)
+}

@@ -1,0 +1,51 @@
+import '@fastify/multipart'
+import { HttpError } from '@knowalledge/service-kit'
+import type { FastifyRequest } from 'fastify'
+import { maxImageBytes } from './picture.ts'
+
+export interface Upload {
+  bytes: Uint8Array
+  language: string | undefined
+}
+
+const oneFile = 'Send exactly one picture as multipart/form-data in the field `image`'
+
+/** Reads the form as a stream: one file in `image`, at most 10 MiB, kept in memory only; `language` beside it is optional. */
+export async function readUpload(request: FastifyRequest): Promise<Upload> {
+  if (!request.isMultipart()) {
+    throw new HttpError('unsupported_media_type', `The body is not multipart/form-data. ${oneFile}.`)
+  }
+  let bytes: Uint8Array | undefined
+  let language: string | undefined
+  try {
+    for await (const part of request.parts()) {
+      if (part.type === 'field') {
+        if (part.fieldname === 'language' && typeof part.value === 'string') language = part.value
+        continue
+      }
+      if (part.fieldname !== 'image')
+        throw new HttpError('invalid_input', `There is a file in \`${part.fieldname}\`. ${oneFile}.`)
+      if (bytes) throw new HttpError('invalid_input', `image holds more than one file. ${oneFile}.`)
+      bytes = await part.toBuffer()
+    }
+  } catch (error) {
+    throw uploadError(error as Error & { code?: string })
+  }
+  if (!bytes) throw new HttpError('invalid_input', `image is missing. ${oneFile}.`)
+  return { bytes, language }
+}
+
+function uploadError(error: Error & { code?: string }): Error {
+  if (error instanceof HttpError) return error
+  if (error.code === 'FST_REQ_FILE_TOO_LARGE') {
+    return new HttpError(
+      'payload_too_large',
+      `image is larger than ${maxImageBytes / 1024 / 1024} MiB (${maxImageBytes} bytes).`,
+    )
+  }
+  if (error.code?.endsWith('_LIMIT')) {
+    return new HttpError('payload_too_large', `The form has too many parts. ${oneFile}, and \`language\` if you like.`)
+  }
+  // busboy's own errors have no code: a form cut short, a missing boundary, a broken header.
+  return new HttpError('invalid_input', `The multipart body is broken or cut short. ${oneFile}.`, { cause: error })
+}
