@@ -1,0 +1,54 @@
+import { processForTest, redisServerForTest } from '@knowalledge/testing'
+import type { Test } from 'tap'
+
+const textGeneration = 'services/text-generation/src/server.ts'
+
+/** Separate processes as in production: one Redis, one emulator, a gateway and the named services before them. */
+export async function fleetForTest(
+  t: Test,
+  { instances = 1, env = {} }: { instances?: number; env?: Record<string, string> } = {},
+) {
+  const redis = await redisServerForTest(t)
+  const emulator = await processForTest(t, 'packages/gemini-emulator/src/server.ts', {
+    readyPath: '/emulator/counters',
+    env,
+  })
+  const shared = {
+    REDIS_URL: redis.url,
+    GEMINI_BASE_URL: emulator.url,
+    GEMINI_API_KEY: 'e2e-key',
+    LOG_LEVEL: 'warn',
+    ...env,
+  }
+  const start = (file: string, more = {}) => processForTest(t, file, { env: { ...shared, ...more } })
+  const [vision, imageGeneration, ...text] = await Promise.all([
+    start('services/vision/src/server.ts'),
+    start('services/image-generation/src/server.ts'),
+    ...Array.from({ length: instances }, () => start(textGeneration)),
+  ])
+  const gateway = await start('gateway/src/server.ts', {
+    TEXT_GENERATION_URL: text.map((instance) => instance.url).join(','),
+    VISION_URL: vision.url,
+    IMAGE_GENERATION_URL: imageGeneration.url,
+  })
+  const counters = async () => (await (await fetch(`${emulator.url}/emulator/counters`)).json()) as EmulatorCounters
+  return { redis, emulator, gateway, text, vision, imageGeneration, counters, startText: () => start(textGeneration) }
+}
+
+interface EmulatorCounters {
+  admitted: number
+  refused: { rpm: number; inputTpm: number; rpd: number }
+  inFlight: number
+}
+
+export async function post(
+  url: string,
+  body: object,
+): Promise<{ status: number; headers: Headers; body: Record<string, unknown> }> {
+  const reply = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return { status: reply.status, headers: reply.headers, body: (await reply.json()) as Record<string, unknown> }
+}

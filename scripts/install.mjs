@@ -1,0 +1,49 @@
+// Runs on whatever Node ≥ 20 the machine has, before anything is installed: so plain JavaScript and no dependency.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+process.chdir(root)
+
+installPackages()
+if (process.argv.includes('--with-test-servers')) installTestServers()
+
+/** Nothing to do when what is installed came from this very lockfile: `npm start` is then up at once. */
+function installPackages() {
+  const installed = 'node_modules/.pnpm/lock.yaml'
+  const upToDate =
+    existsSync('node_modules/.modules.yaml') &&
+    existsSync(installed) &&
+    readFileSync(installed, 'utf8') === readFileSync('pnpm-lock.yaml', 'utf8')
+  if (upToDate) return
+  console.log('Installing packages (once; takes about half a minute) …')
+  run('npx', ['--yes', 'pnpm@12', 'install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=error'])
+}
+
+/** The tests run against real servers. Installs those that are missing when it may, and otherwise says the one command. */
+function installTestServers() {
+  const wanted = { 'redis-server': 'redis-server', promtool: 'prometheus' }
+  const missing = Object.keys(wanted).filter((program) => spawnSync('which', [program]).status !== 0)
+  if (missing.length === 0) return
+  const packages = missing.map((program) => wanted[program])
+  const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  const asRoot = process.getuid?.() === 0
+  const mayInstall =
+    spawnSync('which', ['apt-get']).status === 0 && (asRoot || spawnSync('sudo', ['-n', 'true']).status === 0)
+  if (!mayInstall) {
+    console.error(`The tests need ${missing.join(' and ')}. Install with:\n  sudo sh -c '${install}'`)
+    process.exit(1)
+  }
+  console.log(`Installing for the tests: ${packages.join(', ')} …`)
+  run(asRoot ? 'sh' : 'sudo', asRoot ? ['-c', install] : ['sh', '-c', install], { DEBIAN_FRONTEND: 'noninteractive' })
+}
+
+function run(command, args, env = {}) {
+  const { status, error } = spawnSync(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  })
+  if (error) console.error(error.message)
+  if (status !== 0) process.exit(status ?? 1)
+}

@@ -1,0 +1,83 @@
+import { buildApp as buildGateway } from '@knowalledge/gateway'
+import { loadConfig as loadGatewayConfig } from '@knowalledge/gateway/config'
+import { buildEmulator } from '@knowalledge/gemini-emulator'
+import { openBackends } from '@knowalledge/generation'
+import { buildApp as buildImageGeneration } from '@knowalledge/image-generation'
+import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/config'
+import {
+  createLogger,
+  type Environment,
+  type QuotaConfig,
+  type ReadyCheck,
+  serve,
+  start,
+} from '@knowalledge/service-kit'
+import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
+import { buildApp as buildVision } from '@knowalledge/vision'
+import type { FastifyInstance } from 'fastify'
+import { welcome } from './welcome.ts'
+
+/**
+ * Everything in one process: the gateway, the three services and, without an API key, the emulator; over the in-memory
+ * twins unless REDIS_URL or REDIS_HOST is set. PORT (5000) is the gateway's, the others take the four ports after it.
+ */
+await start(async () => {
+  const env = embeddedEnvironment(process.env)
+  const gatewayConfig = loadGatewayConfig(env)
+  const logger = createLogger({ level: gatewayConfig.LOG_LEVEL })
+  const portAfter = (n: number) => (gatewayConfig.PORT === 0 ? 0 : gatewayConfig.PORT + n)
+  const listen = (app: FastifyInstance, n: number) => app.listen({ host: gatewayConfig.HOST, port: portAfter(n) })
+
+  const emulator = hasApiKey(env) ? undefined : buildEmulator({ limits: emulatedLimits(gatewayConfig) })
+  const emulatorUrl = emulator && (await listen(emulator, 4))
+  const serviceConfig = loadServiceConfig(
+    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' },
+  )
+  const backends = await openBackends(serviceConfig, logger)
+  const options = { config: serviceConfig, backends, logger }
+  const services = [await buildTextGeneration(options), await buildVision(options), await buildImageGeneration(options)]
+  const [textGeneration = '', vision = '', imageGeneration = ''] = await Promise.all(
+    services.map((app, index) => listen(app, index + 1)),
+  )
+
+  const gateway = await buildGateway({
+    config: {
+      ...gatewayConfig,
+      TEXT_GENERATION_URL: textGeneration,
+      VISION_URL: vision,
+      IMAGE_GENERATION_URL: imageGeneration,
+    },
+    quota: backends.quota,
+    redis: backends.checks.redis as ReadyCheck,
+    logger,
+  })
+  // After the gateway's last request is answered nobody asks the others any more.
+  gateway.addHook('onClose', async () => {
+    await Promise.all(services.map((app) => app.close()))
+    await backends.close()
+    await emulator?.close()
+  })
+  const url = await serve(gateway, gatewayConfig)
+  console.log(
+    welcome({
+      url,
+      services: { textGeneration, vision, imageGeneration, emulator: emulatorUrl },
+      config: serviceConfig,
+    }),
+  )
+})
+
+/** Quiet and local unless told otherwise, and without Redis unless it is named. */
+function embeddedEnvironment(given: Environment): Environment {
+  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', ...given }
+  return env.REDIS_URL || env.REDIS_HOST ? env : { ...env, REDIS_ENABLED: 'false' }
+}
+
+function hasApiKey(env: Environment): boolean {
+  return Boolean(env.GEMINI_API_KEY || env.GOOGLE_API_KEY)
+}
+
+/** The emulator refuses by itself what Google would, at the very limits that the quota is to keep. */
+function emulatedLimits(config: QuotaConfig) {
+  return { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, inputTpm: config.QUOTA_TPM }
+}
