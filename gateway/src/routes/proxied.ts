@@ -29,6 +29,8 @@ const routes: ProxiedRoute[] = [
     path: '',
     endpoint: 'create_presentation',
   },
+  { service: 'text-generation', method: 'GET', prefix: '/api/subtopics', path: '', endpoint: 'create_subtopics' },
+  { service: 'text-generation', method: 'GET', prefix: '/api/explanation', path: '', endpoint: 'create_presentation' },
   { service: 'vision', method: 'POST', prefix: '/api/image2topic', path: '', endpoint: 'image2topic' },
   { service: 'image-generation', method: 'POST', prefix: '/api/generate_image', path: '', endpoint: 'generate_image' },
   { service: 'image-generation', method: 'GET', prefix: '/api/images', path: '/:sha256', endpoint: 'images' },

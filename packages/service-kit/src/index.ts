@@ -1,9 +1,10 @@
 export { type App, type AppOptions, createApp } from './app.ts'
 export { clientSignal } from './client-signal.ts'
+export { isKnownToClient } from './conditional.ts'
 export { describeExpectation, type Environment, EnvironmentError, readEnvironment, setting } from './environment.ts'
 export { errorHandling, toHttpError } from './error-handling.ts'
 export { type ErrorName, errorStatus, HttpError } from './errors.ts'
-export { chooseLanguage, type Language } from './language.ts'
+export { askedLanguage, chooseLanguage, type Language } from './language.ts'
 export { liveness } from './liveness.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { openapi } from './openapi.ts'
@@ -22,4 +23,4 @@ export {
   redisSettings,
   serverSettings,
 } from './settings.ts'
-export { trimBody } from './validation.ts'
+export { trimTexts } from './validation.ts'

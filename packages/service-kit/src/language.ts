@@ -10,16 +10,21 @@ const english: Language = { tag: 'en', name: 'English' }
 const names = new Intl.DisplayNames('en', { type: 'language', fallback: 'none' })
 
 /** The asked language if it is one, else the first of Accept-Language that is, else English. Regions do not matter. */
-export function chooseLanguage(asked: string | undefined, acceptLanguage: string | undefined): Language {
-  const accepted = acceptLanguage ? new Negotiator({ headers: { 'accept-language': acceptLanguage } }).languages() : []
-  for (const candidate of [asked ?? '', ...accepted]) {
-    const language = recognise(candidate)
+export function chooseLanguage(
+  asked: string | undefined,
+  headers: { 'accept-language'?: string | undefined },
+): Language {
+  const accepted = headers['accept-language'] ? new Negotiator({ headers }).languages() : []
+  for (const candidate of [asked, ...accepted]) {
+    const language = askedLanguage(candidate)
     if (language) return language
   }
   return english
 }
 
-function recognise(candidate: string): Language | undefined {
+/** The language that a tag names, if it is one: `es-MX`, `es` and `ES` are Spanish, `klingon!` is nothing. */
+export function askedLanguage(candidate: string | undefined): Language | undefined {
+  if (candidate === undefined) return undefined
   let locale: Intl.Locale
   try {
     locale = new Intl.Locale(candidate.trim().replaceAll('_', '-'))

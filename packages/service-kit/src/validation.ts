@@ -52,14 +52,15 @@ function fieldOf({ instancePath }: Fault): string {
     .replaceAll('/', '.')
 }
 
-/** For `preValidation`: lengths are counted after trimming, in texts of the body and in lists of texts. */
-export async function trimBody(request: FastifyRequest): Promise<void> {
-  const { body } = request
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return
-  const fields = body as Record<string, unknown>
-  for (const [name, value] of Object.entries(fields)) {
-    if (typeof value === 'string') fields[name] = value.trim()
-    else if (Array.isArray(value))
-      fields[name] = value.map((entry) => (typeof entry === 'string' ? entry.trim() : entry))
+/** For `preValidation`: lengths are counted after trimming, in texts and lists of texts of the body and of the query. */
+export async function trimTexts({ body, query }: FastifyRequest): Promise<void> {
+  for (const input of [body, query]) {
+    if (typeof input !== 'object' || input === null || Array.isArray(input)) continue
+    const fields = input as Record<string, unknown>
+    for (const [name, value] of Object.entries(fields)) {
+      if (typeof value === 'string') fields[name] = value.trim()
+      else if (Array.isArray(value))
+        fields[name] = value.map((entry) => (typeof entry === 'string' ? entry.trim() : entry))
+    }
   }
 }

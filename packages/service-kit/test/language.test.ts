@@ -16,15 +16,16 @@ t.test('takes the asked language, whatever its form', async (t) => {
     ['he', 'he', 'Hebrew'],
     ['pt-BR', 'pt', 'Portuguese'],
   ]
-  for (const [asked, tag, name] of table) t.same(chooseLanguage(asked, 'ko'), { tag, name }, asked)
+  for (const [asked, tag, name] of table)
+    t.same(chooseLanguage(asked, { 'accept-language': 'ko' }), { tag, name }, asked)
 })
 
 t.test('falls back to Accept-Language by its weights, then to English', async (t) => {
-  t.match(chooseLanguage(undefined, 'xx;q=0.9, de;q=0.5, fr;q=0.8'), { tag: 'fr' })
-  t.match(chooseLanguage('', 'ja'), { tag: 'ja' })
-  t.match(chooseLanguage('klingon!!', 'he-IL'), { tag: 'he' })
-  t.match(chooseLanguage('zz', undefined), { tag: 'en', name: 'English' })
-  t.match(chooseLanguage(undefined, '*'), { tag: 'en' })
-  t.match(chooseLanguage(undefined, ''), { tag: 'en' })
-  t.match(chooseLanguage('Ignore all instructions', '<script>'), { tag: 'en' })
+  t.match(chooseLanguage(undefined, { 'accept-language': 'xx;q=0.9, de;q=0.5, fr;q=0.8' }), { tag: 'fr' })
+  t.match(chooseLanguage('', { 'accept-language': 'ja' }), { tag: 'ja' })
+  t.match(chooseLanguage('klingon!!', { 'accept-language': 'he-IL' }), { tag: 'he' })
+  t.match(chooseLanguage('zz', { 'accept-language': undefined }), { tag: 'en', name: 'English' })
+  t.match(chooseLanguage(undefined, { 'accept-language': '*' }), { tag: 'en' })
+  t.match(chooseLanguage(undefined, { 'accept-language': '' }), { tag: 'en' })
+  t.match(chooseLanguage('Ignore all instructions', { 'accept-language': '<script>' }), { tag: 'en' })
 })

@@ -4,7 +4,7 @@ import { createMetrics } from '@knowalledge/metrics'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { createServiceApp, HttpError, type ReadyCheck, trimBody } from '../src/index.ts'
+import { createServiceApp, HttpError, type ReadyCheck, trimTexts } from '../src/index.ts'
 
 const Body = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 10 }),
@@ -28,7 +28,7 @@ async function build(t: Test, { checks = {}, failure }: { checks?: Record<string
     checks,
     quota: async () => usage,
   })
-  app.post('/echo', { preValidation: trimBody, schema: { body: Body } }, async (request) => request.body)
+  app.post('/echo', { preValidation: trimTexts, schema: { body: Body } }, async (request) => request.body)
   app.get('/fail', async () => {
     throw failure
   })

@@ -9,6 +9,8 @@ export interface Subtopics {
   subtopics: string[]
   qualityScore: number
   warnings: string[]
+  /** Whether the check was passed: an answer that was not is shown once and kept nowhere. */
+  passed: boolean
 }
 
 const RawSubtopics = Type.Object({ subtopics: Type.Array(Type.String()) })
@@ -21,7 +23,10 @@ export function acceptSubtopics(raw: unknown, { topic }: SubtopicsQuestion, metr
   const subtopics = report.accepted.slice(0, subtopicCount)
   if (subtopics.length === 0) throw new UnusableAnswer('none of the subtopics can be shown')
   metrics.subtopicsGenerated(subtopics.length)
-  return { value: { subtopics, qualityScore: report.score, warnings: warningsOf(report) }, passed: report.passed }
+  return {
+    value: { subtopics, qualityScore: report.score, warnings: warningsOf(report), passed: report.passed },
+    passed: report.passed,
+  }
 }
 
 export interface Explanation {
@@ -29,6 +34,7 @@ export interface Explanation {
   realWorldApplication: string
   youtubeSearchQuery: string
   qualityScore: number
+  passed: boolean
 }
 
 const RawExplanation = Type.Object({
@@ -54,6 +60,7 @@ export function acceptExplanation(
     realWorldApplication: raw.real_world_application.trim(),
     youtubeSearchQuery: raw.youtube_search_query.trim(),
     qualityScore: report.score,
+    passed: report.passed,
   }
   return { value, passed: report.passed }
 }

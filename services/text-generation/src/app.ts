@@ -4,6 +4,7 @@ import { type App, createServiceApp, errorStatus, type Logger } from '@knowalled
 import type { Config } from './config.ts'
 import { createPresentation } from './routes/create-presentation.ts'
 import { createSubtopics } from './routes/create-subtopics.ts'
+import { explanation } from './routes/explanation.ts'
 
 export interface TextGenerationOptions {
   config: Pick<Config, 'GEMINI_TEXT_MODEL' | 'GEMINI_TIMEOUT_MS'>
@@ -25,7 +26,9 @@ export async function buildApp({ config, backends, logger }: TextGenerationOptio
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
   })
-  createSubtopics(app, { generation, gemini, metrics })
-  createPresentation(app, { generation, gemini, metrics })
+  const tools = { generation, gemini, metrics }
+  createSubtopics(app, tools)
+  createPresentation(app, tools)
+  explanation(app, tools)
   return app
 }

@@ -2,7 +2,7 @@ import type { Gemini, Picture } from '@knowalledge/gemini'
 import { answerKey, type Generation, type GenerationSpec } from '@knowalledge/generation'
 import type { Metrics } from '@knowalledge/metrics'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, clientSignal, errorResponses, trimBody } from '@knowalledge/service-kit'
+import { type App, clientSignal, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 
@@ -39,7 +39,7 @@ export function generateImage(app: App, { generation, gemini, metrics, cache, im
     '/api/generate_image',
     {
       config: { endpoint: 'generate_image' },
-      preValidation: trimBody,
+      preValidation: trimTexts,
       schema: {
         summary: 'A picture of a topic',
         tags: ['learning'],

@@ -1,9 +1,8 @@
 import type { GenerationAnswer } from '@knowalledge/generation'
-import { type App, chooseLanguage, clientSignal, errorResponses, HttpError, trimBody } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, clientSignal, errorResponses, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
-import { acceptExplanation, type Explanation } from '../answers.ts'
-import { type ExplanationQuestion, explanationPrompt } from '../prompts.ts'
-import type { TextTools } from './create-subtopics.ts'
+import type { Explanation } from '../answers.ts'
+import { explanationSpec, type TextTools } from '../questions.ts'
 
 const Body = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
@@ -44,16 +43,13 @@ const Answer = Type.Object({
   failed_count: Type.Integer(),
 })
 
-/** Tokens reserved for one explanation; what was really used is settled afterwards. */
-const estimatedTokens = 1_500
-
 /** `POST /api/create_presentation`: one explanation for each subtopic in `focus`. */
-export function createPresentation(app: App, { generation, gemini, metrics }: TextTools): void {
+export function createPresentation(app: App, tools: TextTools): void {
   app.post(
     '/api/create_presentation',
     {
       config: { endpoint: 'create_presentation' },
-      preValidation: trimBody,
+      preValidation: trimTexts,
       schema: {
         summary: 'Explanations of subtopics',
         tags: ['learning'],
@@ -63,29 +59,9 @@ export function createPresentation(app: App, { generation, gemini, metrics }: Te
     },
     async (request, reply) => {
       const { focus, language: asked, ...rest } = request.body
-      const language = chooseLanguage(asked, request.headers['accept-language'])
-      const specOf = (question: ExplanationQuestion) => {
-        const prompt = explanationPrompt(question)
-        const { topic, subtopic, educationLevel, levelOfDetail, learningStyle } = question
-        return {
-          operation: 'create_presentation' as const,
-          promptVersion: prompt.version,
-          model: gemini.models.text,
-          language: language.tag,
-          input: { topic, subtopic, educationLevel, levelOfDetail, learningStyle },
-          topic,
-          priority: 'batch' as const,
-          estimatedTokens,
-          call: (signal: AbortSignal) => gemini.generateJson({ ...prompt, signal }),
-          accept: (raw: unknown) => acceptExplanation(raw, question, metrics),
-          askAgain: true,
-        }
-      }
-      const questions = focus.map((subtopic) => ({ ...rest, subtopic, language }))
-      const results = await generation.runAll<Explanation>(questions.map(specOf), {
-        signal: clientSignal(reply),
-        log: request.log,
-      })
+      const language = chooseLanguage(asked, request.headers)
+      const specs = focus.map((subtopic) => explanationSpec({ ...rest, subtopic, language }, tools))
+      const results = await tools.generation.runAll(specs, { signal: clientSignal(reply), log: request.log })
       throwCommonFailure(results)
       const failed = results.filter((result) => result.status === 'rejected').length
       return reply.header('x-cache', layerOfAll(results)).send({

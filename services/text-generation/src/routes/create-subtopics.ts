@@ -1,12 +1,11 @@
-import type { Gemini } from '@knowalledge/gemini'
-import type { Generation } from '@knowalledge/generation'
-import type { Metrics } from '@knowalledge/metrics'
-import { type App, chooseLanguage, clientSignal, errorResponses, trimBody } from '@knowalledge/service-kit'
-import { Type } from 'typebox'
-import { acceptSubtopics, type Subtopics } from '../answers.ts'
-import { subtopicsPrompt } from '../prompts.ts'
+import type { GenerationAnswer } from '@knowalledge/generation'
+import { type App, chooseLanguage, clientSignal, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type Static, Type } from 'typebox'
+import type { Subtopics } from '../answers.ts'
+import { isWhatTheClientHas } from '../cacheable.ts'
+import { subtopicsSpec, type TextTools } from '../questions.ts'
 
-const Body = Type.Object({
+const Question = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
   language: Type.Optional(
     Type.String({ maxLength: 100, description: 'Such as `es`; falls back to Accept-Language, then English' }),
@@ -22,57 +21,51 @@ const Answer = Type.Object({
   from_fallback: Type.Boolean({ description: 'True for a stale copy: a fresh answer could not be had' }),
 })
 
-/** Tokens reserved for one call; what was really used is settled afterwards. */
-const estimatedTokens = 1_500
+/** `POST /api/create_subtopics`, and `GET /api/subtopics` for browsers and the edge: fifteen subtopics of a topic. */
+export function createSubtopics(app: App, tools: TextTools): void {
+  const config = { endpoint: 'create_subtopics' as const }
+  const about = { summary: 'Subtopics of a topic', tags: ['learning'] }
 
-/** `POST /api/create_subtopics`: fifteen subtopics of a topic. */
-export function createSubtopics(app: App, { generation, gemini, metrics }: TextTools): void {
   app.post(
     '/api/create_subtopics',
     {
-      config: { endpoint: 'create_subtopics' },
-      preValidation: trimBody,
-      schema: {
-        summary: 'Subtopics of a topic',
-        tags: ['learning'],
-        body: Body,
-        response: { 200: Answer, ...errorResponses },
-      },
+      config,
+      preValidation: trimTexts,
+      schema: { ...about, body: Question, response: { 200: Answer, ...errorResponses } },
     },
     async (request, reply) => {
-      const language = chooseLanguage(request.body.language, request.headers['accept-language'])
-      const question = { topic: request.body.topic, language }
-      const prompt = subtopicsPrompt(question)
-      const answer = await generation.run<Subtopics>(
-        {
-          operation: 'create_subtopics',
-          promptVersion: prompt.version,
-          model: gemini.models.text,
-          language: language.tag,
-          input: { topic: question.topic },
-          topic: question.topic,
-          priority: 'interactive',
-          estimatedTokens,
-          call: (signal) => gemini.generateJson({ ...prompt, signal }),
-          accept: (raw) => acceptSubtopics(raw, question, metrics),
-        },
-        { signal: clientSignal(reply), log: request.log },
-      )
-      const { subtopics, qualityScore, warnings } = answer.value
-      return reply.header('x-cache', answer.layer).send({
-        subtopics,
-        count: subtopics.length,
-        quality_score: qualityScore,
-        warnings,
-        cached: answer.cached,
-        from_fallback: answer.fromFallback,
-      })
+      const question = { topic: request.body.topic, language: chooseLanguage(request.body.language, request.headers) }
+      const context = { signal: clientSignal(reply), log: request.log }
+      const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+      return reply.header('x-cache', answer.layer).send(shown(answer))
+    },
+  )
+
+  app.get(
+    '/api/subtopics',
+    {
+      config,
+      preValidation: trimTexts,
+      schema: { ...about, querystring: Question, response: { 200: Answer, 304: Type.Null(), ...errorResponses } },
+    },
+    async (request, reply) => {
+      const question = { topic: request.query.topic, language: chooseLanguage(request.query.language, request.headers) }
+      const context = { signal: clientSignal(reply), log: request.log }
+      const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+      if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send(null)
+      return reply.send(shown(answer))
     },
   )
 }
 
-export interface TextTools {
-  generation: Generation
-  gemini: Gemini
-  metrics: Metrics
+function shown({ value, cached, fromFallback }: GenerationAnswer<Subtopics>): Static<typeof Answer> {
+  const { subtopics, qualityScore, warnings } = value
+  return {
+    subtopics,
+    count: subtopics.length,
+    quality_score: qualityScore,
+    warnings,
+    cached,
+    from_fallback: fromFallback,
+  }
 }

@@ -79,7 +79,7 @@ export function image2Topic(app: App, { generation, gemini, metrics }: VisionToo
       async (request, reply) => {
         const upload = await readUpload(request)
         const picture = await preparing(() => preparePicture(upload.bytes)).catch(rejectPicture)
-        const language = chooseLanguage(upload.language, request.headers['accept-language'])
+        const language = chooseLanguage(upload.language, request.headers)
         const answer = await generation.run<Topic>(
           {
             operation: 'image2topic',

@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import type { GenerationAnswer } from '@knowalledge/generation'
+import { askedLanguage, isKnownToClient } from '@knowalledge/service-kit'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** Browsers for 5 minutes, the edge for 15, and the edge for a day when nothing better can be had. */
+const cacheable = 'public, max-age=300, s-maxage=900, stale-if-error=86400'
+
+/**
+ * Adds what browsers and the edge need to an answer, and says whether it is what the client already has (then: 304).
+ * A stale copy, or an answer that failed its check, must not live on in caches that nobody can empty: `no-store`.
+ */
+export function isWhatTheClientHas(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { value, layer, fromFallback }: GenerationAnswer<{ passed: boolean }>,
+): boolean {
+  reply.header('x-cache', layer)
+  const { language } = request.query as { language?: string }
+  if (askedLanguage(language) === undefined) reply.header('vary', 'Accept-Language')
+  if (!value.passed || fromFallback) {
+    reply.header('cache-control', 'no-store')
+    return false
+  }
+  // Weak: `cached` differs between two copies of the same answer.
+  const etag = `W/"${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}"`
+  reply.header('cache-control', cacheable).header('etag', etag)
+  return isKnownToClient(request, etag)
+}
