@@ -1,13 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { processForTest, redisServerForTest } from '@knowalledge/testing'
 import type { Test } from 'tap'
 
 const textGeneration = 'services/text-generation/src/server.ts'
 
-/** Separate processes as in production: one Redis, one emulator, a gateway and the named services before them. */
-export async function fleetForTest(
-  t: Test,
-  { instances = 1, env = {} }: { instances?: number; env?: Record<string, string> } = {},
-) {
+/** Separate processes as in production: one Redis, one emulator, a gateway (or several) and the named services before them. */
+export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1, env = {} }: FleetOptions = {}) {
   const redis = await redisServerForTest(t)
   const emulator = await processForTest(t, 'packages/gemini-emulator/src/server.ts', {
     readyPath: '/emulator/counters',
@@ -26,13 +24,33 @@ export async function fleetForTest(
     start('services/image-generation/src/server.ts'),
     ...Array.from({ length: instances }, () => start(textGeneration)),
   ])
-  const gateway = await start('gateway/src/server.ts', {
+  const services = {
     TEXT_GENERATION_URL: text.map((instance) => instance.url).join(','),
     VISION_URL: vision.url,
     IMAGE_GENERATION_URL: imageGeneration.url,
-  })
+  }
+  const startGateway = () => start('gateway/src/server.ts', services)
+  const [gateway, ...more] = await Promise.all([startGateway(), ...Array.from({ length: doors - 1 }, startGateway)])
   const counters = async () => (await (await fetch(`${emulator.url}/emulator/counters`)).json()) as EmulatorCounters
-  return { redis, emulator, gateway, text, vision, imageGeneration, counters, startText: () => start(textGeneration) }
+  return {
+    redis,
+    emulator,
+    gateway,
+    gateways: [gateway, ...more],
+    text,
+    vision,
+    imageGeneration,
+    counters,
+    startText: () => start(textGeneration),
+  }
+}
+
+interface FleetOptions {
+  /** Of text-generation. */
+  instances?: number
+  gateways?: number
+  /** For every process. */
+  env?: Record<string, string>
 }
 
 interface EmulatorCounters {
@@ -51,4 +69,15 @@ export async function post(
     body: JSON.stringify(body),
   })
   return { status: reply.status, headers: reply.headers, body: (await reply.json()) as Record<string, unknown> }
+}
+
+/** Waits until something that is bound to happen has happened; a test that waits in vain fails with what it last saw. */
+export async function eventually<T>(look: () => Promise<T>, isSo: (seen: T) => boolean): Promise<void> {
+  const deadline = Date.now() + 15_000
+  for (;;) {
+    const seen = await look()
+    if (isSo(seen)) return
+    if (Date.now() > deadline) throw new Error(`in vain; last seen: ${JSON.stringify(seen)}`)
+    await sleep(20)
+  }
 }

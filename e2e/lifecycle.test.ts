@@ -1,13 +1,13 @@
 import { processForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { fleetForTest, post } from './fleet.ts'
+import { eventually, fleetForTest, post } from './fleet.ts'
 
 t.test('each deployable finishes what is in flight on SIGTERM and ends with code 0 within 10 s', async (t) => {
   const { gateway, text, vision, imageGeneration, emulator, counters } = await fleetForTest(t, {
     env: { EMULATOR_LATENCY_MS: '700' },
   })
   const inFlight = post(`${gateway.url}/api/create_subtopics`, { topic: 'Light' })
-  while ((await counters()).inFlight === 0) await new Promise(setImmediate)
+  await eventually(counters, ({ inFlight }) => inFlight > 0)
   const startedAt = Date.now()
   const codes = await Promise.all([
     gateway.stop(),

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fleetForTest, post } from './fleet.ts'
+import { eventually, fleetForTest, post } from './fleet.ts'
 
 t.test('fifteen calls over two instances leave nothing for a third, and answers are shared', async (t) => {
   const { text, gateway, counters, startText } = await fleetForTest(t, { instances: 2 })
@@ -33,4 +33,73 @@ t.test('identical questions to several instances make one call', async (t) => {
   )
   for (const reply of await Promise.all(asked)) t.equal(reply.status, 200)
   t.equal((await counters()).admitted, 1)
+})
+
+t.test('a thousand identical questions over four instances make one call, and take one request of quota', async (t) => {
+  const { text, gateway, counters } = await fleetForTest(t, { instances: 4, env: { EMULATOR_LATENCY_MS: '1500' } })
+  const asked = Array.from({ length: 1_000 }, () =>
+    post(`${gateway.url}/api/create_subtopics`, { topic: 'Everybody asks' }),
+  )
+  const answers = await Promise.all(asked)
+  t.equal(answers.filter((answer) => answer.status === 200).length, 1_000)
+  t.equal(new Set(answers.map((answer) => JSON.stringify(answer.body.subtopics))).size, 1)
+  t.equal((await counters()).admitted, 1)
+  const stats = (await (await fetch(`${gateway.url}/api/quota/stats`)).json()) as object
+  t.match(stats, { requests: { per_minute: { current: 1 } } })
+  t.equal(text.length, 4)
+})
+
+t.test(
+  'when the instance that asks is killed, another takes over within 2 s and everybody gets the answer',
+  async (t) => {
+    const { text, emulator, counters } = await fleetForTest(t, { instances: 2 })
+    const [first, second] = text
+    await post(`${emulator.url}/emulator/faults`, { kind: 'hang', times: 1 })
+    const lost = post(`${first?.url}/api/create_subtopics`, { topic: 'Light' }).catch(() => 'lost with its instance')
+    await eventually(counters, ({ inFlight }) => inFlight > 0)
+    const waiting = post(`${second?.url}/api/create_subtopics`, { topic: 'Light' })
+    await new Promise((resolve) => setTimeout(resolve, 300)) // until it waits for the other instance's call
+    const killedAt = Date.now()
+    await first?.stop('SIGKILL')
+    t.equal((await waiting).status, 200)
+    t.ok(Date.now() - killedAt < 4_000, '2 s to take over, and the call itself on a busy machine')
+    t.equal(await lost, 'lost with its instance')
+  },
+)
+
+t.test('an invalidation reaches every instance within a second', async (t) => {
+  const token = 'a-token-of-the-test'
+  const { text, gateway } = await fleetForTest(t, { instances: 3, env: { ADMIN_TOKEN: token } })
+  for (const instance of text) await post(`${instance.url}/api/create_subtopics`, { topic: 'Light' })
+  for (const instance of text) {
+    t.equal((await post(`${instance.url}/api/create_subtopics`, { topic: 'Light' })).headers.get('x-cache'), 'memory')
+  }
+  const reply = await fetch(`${gateway.url}/api/admin/cache/invalidate`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify({ topic: 'light' }),
+  })
+  t.equal(reply.status, 200)
+  await new Promise((resolve) => setTimeout(resolve, 1_000)) // the promise is: within one second
+  const layers = await Promise.all(
+    text.map(async (instance) => (await post(`${instance.url}/api/create_subtopics`, { topic: 'Light' })).body.cached),
+  )
+  t.same(layers, [false, false, false], 'no memory layer answered; one made the call and the others waited for it')
+})
+
+t.test('with Redis hung or killed requests go on from memory, and come back by themselves', async (t) => {
+  const { redis, text, gateway } = await fleetForTest(t)
+  const ask = async (topic: string) => (await post(`${text[0]?.url}/api/create_subtopics`, { topic })).body.cached
+  t.equal(await ask('Light'), false)
+  redis.process.kill('SIGSTOP')
+  t.equal(await ask('Light'), true)
+  t.equal(await ask('Sound'), false)
+  t.equal(await ask('Sound'), true)
+  const ready = (await (await fetch(`${gateway.url}/api/ready`)).json()) as object
+  t.match(ready, { status: 'degraded', checks: { redis: { status: 'unreachable' } } })
+  redis.process.kill('SIGCONT')
+  t.equal(await ask('Sound'), true)
+  await redis.restart()
+  t.equal(await ask('Heat'), false)
+  t.equal(await ask('Heat'), true)
 })

@@ -23,8 +23,10 @@ function installPackages() {
 
 /** The tests run against real servers. Installs those that are missing when it may, and otherwise says the one command. */
 function installTestServers() {
-  const wanted = { 'redis-server': 'redis-server', promtool: 'prometheus' }
-  const missing = Object.keys(wanted).filter((program) => spawnSync('which', [program]).status !== 0)
+  const wanted = { 'redis-server': 'redis-server', promtool: 'prometheus', nginx: 'nginx' }
+  const withSystemPrograms = { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin` } // as nginxForTest
+  const isMissing = (program) => spawnSync('which', [program], { env: withSystemPrograms }).status !== 0
+  const missing = Object.keys(wanted).filter(isMissing)
   if (missing.length === 0) return
   const packages = missing.map((program) => wanted[program])
   const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`

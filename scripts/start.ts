@@ -47,6 +47,7 @@ await start(async () => {
       VISION_URL: vision,
       IMAGE_GENERATION_URL: imageGeneration,
     },
+    cache: backends.cache,
     quota: backends.quota,
     redis: backends.checks.redis as ReadyCheck,
     logger,

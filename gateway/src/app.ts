@@ -1,5 +1,6 @@
 import { createMetrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
+import type { ResponseCache } from '@knowalledge/response-cache'
 import {
   type App,
   createServiceApp,
@@ -10,6 +11,7 @@ import {
 } from '@knowalledge/service-kit'
 import type { Config } from './config.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { admin } from './routes/admin.ts'
 import { docs } from './routes/docs.ts'
 import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
@@ -18,7 +20,9 @@ import { anyService, serviceChecks } from './service-checks.ts'
 import { createUpstreams, type UpstreamUrls } from './upstreams.ts'
 
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS'>
+  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'ADMIN_TOKEN'>
+  /** Only emptied here. */
+  cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
   quota: Pick<QuotaClient, 'usage'>
   /** For `/api/ready`. */
@@ -30,7 +34,7 @@ export interface GatewayOptions {
 const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
-export async function buildApp({ config, quota, redis, logger }: GatewayOptions): Promise<App> {
+export async function buildApp({ config, cache, quota, redis, logger }: GatewayOptions): Promise<App> {
   const upstreams = createUpstreams(config)
   const services = serviceChecks(upstreams, '/ready')
   const checks = { redis, services: anyService(services), ...services }
@@ -46,6 +50,7 @@ export async function buildApp({ config, quota, redis, logger }: GatewayOptions)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
+  if (config.ADMIN_TOKEN !== undefined) admin(app, { token: config.ADMIN_TOKEN, cache })
   proxied(app, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
   docs(app, { openapi: createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument) })
   return app

@@ -26,6 +26,13 @@ export const settings = Type.Object({
     minimum: 100,
     maximum: 660_000,
   }),
+  ADMIN_TOKEN: Type.Optional(
+    Type.String({
+      description: 'Opens POST /api/admin/*; without it these routes do not exist',
+      minLength: 16,
+      expectation: 'at least 16 characters',
+    }),
+  ),
   ...redisSettings,
   ...quotaSettings,
 })

@@ -1,4 +1,5 @@
 import { createQuotaClient, quotaRedisOptions } from '@knowalledge/quota-client'
+import { createResponseCache } from '@knowalledge/response-cache'
 import {
   connectRedis,
   createLogger,
@@ -16,10 +17,13 @@ await start(async () => {
   const logger = createLogger({ level: config.LOG_LEVEL })
   const redis = await connectRedis(config, quotaRedisOptions(), logger)
   const quota = createQuotaClient({ redis, ...quotaOptions(config), onFault: redisFaultLog(logger, 'quota') })
-  const app = await buildApp({ config, quota, redis: redisCheck(redis), logger })
+  // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
+  const cacheRedis = await connectRedis(config, quotaRedisOptions(), logger)
+  const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: redisFaultLog(logger, 'cache') })
+  const app = await buildApp({ config, cache, quota, redis: redisCheck(redis), logger })
   app.addHook('onClose', async () => {
-    await quota.close()
-    redis?.disconnect()
+    await Promise.all([quota.close(), cache.close()])
+    for (const connection of [redis, cacheRedis]) connection?.disconnect()
   })
   await serve(app, config)
 })

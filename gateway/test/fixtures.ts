@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createQuotaClient } from '@knowalledge/quota-client'
+import { createResponseCache } from '@knowalledge/response-cache'
 import { createLogger, type Environment, redisCheck } from '@knowalledge/service-kit'
 import { freePort } from '@knowalledge/testing'
 import type { Test } from 'tap'
@@ -25,11 +26,12 @@ export async function gatewayForTest(t: Test, env: Environment = {}) {
   const config = loadConfig({ TEXT_GENERATION_URL: dead, VISION_URL: dead, IMAGE_GENERATION_URL: dead, ...env })
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
   const logger = createLogger({ level: 'silent', pretty: false })
-  const app = await buildApp({ config, quota, redis: redisCheck(undefined), logger })
+  const cache = createResponseCache()
+  const app = await buildApp({ config, cache, quota, redis: redisCheck(undefined), logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()
-    await quota.close()
+    await Promise.all([quota.close(), cache.close()])
   })
   const post = (path: string, body: string | Uint8Array = '{}', headers: Record<string, string> = {}) =>
     fetch(url + path, {
@@ -37,5 +39,5 @@ export async function gatewayForTest(t: Test, env: Environment = {}) {
       body: body as string,
       headers: { 'content-type': 'application/json', ...headers },
     })
-  return { app, quota, url, post, dead }
+  return { app, cache, quota, url, post, dead }
 }

@@ -1,6 +1,6 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
-import { type Claim, cacheKey, normaliseInput, type ResponseCache } from '@knowalledge/response-cache'
+import { answerTags, type Claim, cacheKey, type ResponseCache } from '@knowalledge/response-cache'
 import { HttpError } from '@knowalledge/service-kit'
 import { tookTooLong } from './failures.ts'
 import { createGroup, type Group } from './group.ts'
@@ -67,7 +67,7 @@ class GuardedGeneration implements Generation {
       produce: async (signal) =>
         callGuarded(spec, this.#tools, { signal, log: context.log, reservation: await group?.take() }),
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
-      tags: tagsOf(spec),
+      tags: answerTags(spec),
     })
   }
 
@@ -106,10 +106,6 @@ class GuardedGeneration implements Generation {
 /** Under which an answer to this question is cached. */
 export function answerKey<T>({ operation, promptVersion, model, language, input }: GenerationSpec<T>): string {
   return cacheKey({ operation, promptVersion, model, language, input })
-}
-
-function tagsOf<T>({ operation, topic }: GenerationSpec<T>): string[] {
-  return [`operation:${operation}`, ...(topic === undefined ? [] : [`topic:${normaliseInput(topic)}`])]
 }
 
 function toHttpError(thrown: unknown): HttpError {

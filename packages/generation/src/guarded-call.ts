@@ -100,16 +100,20 @@ async function tryOnce<T>(
     )
     return failureOutcome(error, spec, tools)
   }
-  reservation.settle(answer.usage.totalTokens)
-  tools.metrics.quotaEstimateRatio(spec.operation, answer.usage.totalTokens / spec.estimatedTokens)
-  record('success', answer.usage.totalTokens)
+  const { totalTokens } = answer.usage
+  if (totalTokens > 0) {
+    // Zero means that Google did not say, as Imagen never does: then the estimate stands.
+    reservation.settle(totalTokens)
+    tools.metrics.quotaEstimateRatio(spec.operation, totalTokens / spec.estimatedTokens)
+  }
+  record('success', totalTokens)
   return await judge(spec, answer)
 }
 
 /** A call that provably never reached Google is given back whole; one of unknown cost stays charged with its estimate. */
 function settleFailure(error: GeminiError, reservation: Reservation): void {
   if (!error.reachedGemini) reservation.release()
-  else if (error.usage) reservation.settle(error.usage.totalTokens)
+  else if (error.usage?.totalTokens) reservation.settle(error.usage.totalTokens)
   else if (error.kind === 'rate_limited') reservation.settle(0) // the request counts, its tokens were not spent
 }
 

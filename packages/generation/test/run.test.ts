@@ -129,6 +129,19 @@ t.test('a call that never reached Gemini is given back; one of unknown cost stay
   t.match(await quota.usage(), { requests: { perMinute: { current: 1 } }, tokens: { perMinute: { current: 1_500 } } })
 })
 
+t.test('an answer whose tokens Google did not count stays charged with its estimate', async (t) => {
+  const { generation, quota } = generationForTest(t)
+  await generation.run(
+    specOf('Light', async () => ({
+      value: 'x',
+      usage: { promptTokens: 0, outputTokens: 0, totalTokens: 0 },
+      modelVersion: 'imagen',
+    })),
+    contextOf(),
+  )
+  t.equal((await quota.usage()).tokens.perMinute.current, 1_500)
+})
+
 t.test('a 429 of Gemini pauses the fleet: by day until the day ends, by minute for its delay', async (t) => {
   const rateLimited = (pause: object) =>
     specOf('Light', async () => {

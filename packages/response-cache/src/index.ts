@@ -1,4 +1,4 @@
-export { cacheKey, type KeyParts, normaliseInput } from './key.ts'
+export { answerTags, cacheKey, type KeyParts, normaliseInput } from './key.ts'
 export { createResponseCache } from './response-cache.ts'
 export type {
   Answer,

@@ -20,6 +20,24 @@ export function cacheKey(parts: KeyParts): string {
   return `${parts.operation}:${createHash('sha256').update(text).digest('hex')}`
 }
 
+/**
+ * The tags that an answer is stored with, so that it can be dropped by its operation, by its topic, or by both at once:
+ * the last of them is the tag to drop for just this `about`.
+ */
+export function answerTags({
+  operation,
+  topic,
+}: {
+  operation?: string | undefined
+  topic?: string | undefined
+}): string[] {
+  const parts = [
+    ...(operation === undefined ? [] : [`operation:${operation}`]),
+    ...(topic === undefined ? [] : [`topic:${normaliseInput(topic)}`]),
+  ]
+  return parts.length > 1 ? [...parts, parts.join(' ')] : parts
+}
+
 /** NFKC, trimmed, white space collapsed, case-folded by Unicode's rules alone (no locale). For keys and tags, not for show. */
 export function normaliseInput(text: string): string {
   return foldCase(text.normalize('NFKC')).normalize('NFKC').replace(/\s+/gu, ' ').trim()

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { cacheKey, type KeyParts, normaliseInput } from '../src/index.ts'
+import { answerTags, cacheKey, type KeyParts, normaliseInput } from '../src/index.ts'
 
 const parts: KeyParts = {
   operation: 'create_subtopics',
@@ -64,4 +64,11 @@ t.test('no text in one field can stand for another text in another', async () =>
       return isSame === (cacheKey({ ...parts, input: { a, b } }) === cacheKey({ ...parts, input: { a: c, b: d } }))
     }),
   )
+})
+
+t.test('an answer carries the tags to drop it by operation, by topic, and by both', async (t) => {
+  const both = answerTags({ operation: 'create_subtopics', topic: '  LIGHT waves' })
+  t.same(both, ['operation:create_subtopics', 'topic:light waves', 'operation:create_subtopics topic:light waves'])
+  t.same(answerTags({ topic: 'Light waves' }), both.slice(1, 2))
+  t.same(answerTags({ operation: 'create_subtopics' }), both.slice(0, 1))
 })

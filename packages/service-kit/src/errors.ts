@@ -2,6 +2,7 @@
 export const errorStatus = {
   invalid_input: 400,
   presentation_too_large: 400,
+  unauthorized: 401,
   not_found: 404,
   method_not_allowed: 405,
   payload_too_large: 413,

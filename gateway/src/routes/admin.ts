@@ -1,0 +1,62 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
+import { type App, ErrorShape, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { Type } from 'typebox'
+
+const Body = Type.Object({
+  operation: Type.Optional(
+    Type.Enum(['create_subtopics', 'create_presentation', 'image2topic', 'generate_image'], {
+      description: 'Drops this operation’s answers; with `topic`, only those about the topic',
+    }),
+  ),
+  topic: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 500, description: 'Drops every answer about this topic' }),
+  ),
+})
+
+const Answer = Type.Object({
+  invalidated: Type.Object({ operation: Type.Optional(Type.String()), topic: Type.Optional(Type.String()) }),
+})
+
+export interface AdminOptions {
+  token: string
+  cache: Pick<ResponseCache, 'invalidateTags'>
+}
+
+/** `POST /api/admin/cache/invalidate`: drops cached answers, in Redis and in every instance's memory. Needs `Authorization: Bearer <ADMIN_TOKEN>`. */
+export function admin(app: App, { token, cache }: AdminOptions): void {
+  app.post(
+    '/api/admin/cache/invalidate',
+    {
+      onRequest: async (request) => requireToken(request.headers.authorization, token),
+      preValidation: trimTexts,
+      schema: {
+        summary: 'Drop cached answers',
+        tags: ['operations'],
+        body: Body,
+        response: { 200: Answer, 400: ErrorShape, 401: ErrorShape, 503: ErrorShape },
+      },
+    },
+    async (request) => {
+      const tag = answerTags(request.body).at(-1)
+      if (tag === undefined)
+        throw new HttpError('invalid_input', 'operation or topic is missing: name one of them, or both.')
+      await cache.invalidateTags([tag]).catch((cause) => {
+        throw new HttpError(
+          'service_unavailable',
+          'Redis cannot be told right now. It is done by itself when Redis is back.',
+          { cause },
+        )
+      })
+      return { invalidated: request.body }
+    },
+  )
+}
+
+/** Compares hashes, which have one length and take one time, whatever was sent. */
+function requireToken(authorization: string | undefined, token: string): void {
+  const hashed = (text: string) => createHash('sha256').update(text).digest()
+  if (!timingSafeEqual(hashed(authorization ?? ''), hashed(`Bearer ${token}`))) {
+    throw new HttpError('unauthorized', 'This needs `Authorization: Bearer <ADMIN_TOKEN>`.')
+  }
+}

@@ -1,0 +1,53 @@
+import { answerTags } from '@knowalledge/response-cache'
+import t from 'tap'
+import { gatewayForTest } from './fixtures.ts'
+
+const token = 'a-token-of-the-test'
+const path = '/api/admin/cache/invalidate'
+const authorization = `Bearer ${token}`
+
+t.test('drops by operation, by topic, or by both at once', async (t) => {
+  const { cache, post } = await gatewayForTest(t, { ADMIN_TOKEN: token })
+  const entries = [
+    { operation: 'create_subtopics', topic: 'Light' },
+    { operation: 'create_presentation', topic: 'light' },
+    { operation: 'create_subtopics', topic: 'Sound' },
+    { operation: 'create_presentation', topic: 'Sound' },
+  ]
+  const table: [body: object, left: number[]][] = [
+    [{ topic: ' LIGHT ' }, [2, 3]],
+    [{ operation: 'create_subtopics' }, [1, 3]],
+    [{ operation: 'create_subtopics', topic: 'Sound' }, [0, 1, 3]],
+    [{ topic: 'Heat' }, [0, 1, 2, 3]],
+  ]
+  for (const [body, left] of table) {
+    for (const [n, entry] of entries.entries()) await cache.set(`key ${n}`, n, { tags: answerTags(entry) })
+    const reply = await post(path, JSON.stringify(body), { authorization })
+    t.equal(reply.status, 200)
+    const found = await Promise.all(entries.map((_, n) => cache.get<number>(`key ${n}`)))
+    t.same(
+      found.flatMap((answer) => answer?.value ?? []),
+      left,
+      JSON.stringify(body),
+    )
+  }
+})
+
+t.test('a wrong or missing token is a 401, and bad input a 400', async (t) => {
+  const { post } = await gatewayForTest(t, { ADMIN_TOKEN: token })
+  for (const wrong of ['', token, 'Bearer ', `Bearer ${token}x`, `bearer ${token}`, 'Basic YTpi']) {
+    const reply = await post(path, '{"topic":"x"}', wrong === '' ? {} : { authorization: wrong })
+    t.equal(reply.status, 401, wrong)
+    t.match(await reply.json(), { error: 'unauthorized' })
+  }
+  for (const body of ['{}', '{"operation":"everything"}', '{"topic":""}', '[]']) {
+    const reply = await post(path, body, { authorization })
+    t.equal(reply.status, 400, body)
+    t.match(await reply.json(), { error: 'invalid_input', message: /topic|operation|body/ })
+  }
+})
+
+t.test('without ADMIN_TOKEN the route does not exist', async (t) => {
+  const { post } = await gatewayForTest(t)
+  t.equal((await post(path, '{"topic":"x"}', { authorization: 'Bearer ' })).status, 404)
+})
