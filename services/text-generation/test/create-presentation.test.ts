@@ -109,3 +109,14 @@ t.test('when nothing at all can be answered, the request fails with the true rea
   t.equal(reply.statusCode, 503)
   t.match(reply.json(), { error: 'gemini_unavailable' })
 })
+
+t.test('each explanation falls back on its own', async (t) => {
+  const { post, emulator } = await build(t, { CACHE_MEMORY_TTL_SECONDS: '1' })
+  await post(url, { ...question, focus: ['Chlorophyll'] })
+  await new Promise((resolve) => setTimeout(resolve, 1_050)) // the shortest freshness that can be set
+  emulator.faults.add({ kind: '503' })
+  const answer = (await post(url, { ...question, focus: ['Chlorophyll', 'Stomata'] })).json()
+  t.match(answer, { success_count: 1, failed_count: 1 })
+  t.match(answer.explanations[0], { cached: true, from_fallback: true, error: null, explanation: /\w/ })
+  t.match(answer.explanations[1], { explanation: null, error: /Gemini cannot be reached/ })
+})

@@ -150,3 +150,22 @@ t.test('a client that goes away while Gemini thinks leaves the service healthy',
   while (emulator.counters().cancelled === 0) await new Promise(setImmediate)
   t.equal((await post(url, { topic: 'Photosynthesis' })).statusCode, 200)
 })
+
+t.test('when a fresh answer cannot be had, the stale copy answers and says so', async (t) => {
+  const { app, post, emulator, backends } = await build(t, { CACHE_MEMORY_TTL_SECONDS: '1', GEMINI_TIMEOUT_MS: '1000' })
+  const fresh = (await post(url, { topic: 'Light' })).json()
+  await new Promise((resolve) => setTimeout(resolve, 1_050)) // the shortest freshness that can be set
+  for (const kind of ['503', 'hang', 'truncated_json', '429_rpm'] as const) {
+    emulator.faults.add({ kind })
+    const reply = await post(url, { topic: 'Light' })
+    t.equal(reply.headers['x-cache'], 'fallback', kind)
+    t.same(reply.json(), { ...fresh, cached: true, from_fallback: true }, kind)
+    emulator.faults.clear()
+  }
+  t.ok((await backends.quota.usage()).pause, 'since the 429 Gemini is paused')
+  t.match((await post(url, { topic: 'Light' })).json(), { from_fallback: true })
+  const got = await app.inject('/api/subtopics?topic=Light')
+  t.match(got.json(), { from_fallback: true })
+  t.equal(got.headers['cache-control'], 'no-store', 'a stale copy is not kept any further')
+  t.equal((await post(url, { topic: 'Never asked' })).statusCode, 429, 'where there is no copy, the true error')
+})
