@@ -12,7 +12,7 @@ export function createLogger({ level, pretty = process.stdout.isTTY }: { level: 
       ? {
           transport: {
             target: 'pino-pretty',
-            options: { ignore: 'pid,hostname,service,request_id', singleLine: true },
+            options: { ignore: 'pid,hostname,service,request_id', messageFormat: '{service} {msg}', singleLine: true },
           },
         }
       : {}),
