@@ -64,13 +64,15 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
 }
 
 /**
- * A service believes what the gateway says, so nothing that a client could forge gets past it. Nor does `Expect`, which
+ * A service believes what the gateway says, so nothing that a client could forge gets past it, and no credential. Nor does `Expect`, which
  * curl sends with every large upload: Node has answered it already, and undici refuses it.
  */
 function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const passed = Object.entries(headers).filter(
     ([name]) =>
-      !/^(x-forwarded-|forwarded$|x-real-ip$|x-tenant$|te$|trailer$|upgrade$|keep-alive$|expect$|proxy-)/.test(name),
+      !/^(x-forwarded-|forwarded$|authorization$|cookie$|x-api-key$|x-real-ip$|x-tenant$|te$|trailer$|upgrade$|keep-alive$|expect$|proxy-)/.test(
+        name,
+      ),
   )
   return { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
 }

@@ -1,5 +1,5 @@
 import type { GeminiError } from '@knowalledge/gemini'
-import type { LimitType, Refused } from '@knowalledge/quota-client'
+import type { LimitType, Refused, Verdict } from '@knowalledge/quota-client'
 import { type ErrorName, HttpError } from '@knowalledge/service-kit'
 
 /** What a client is told when Gemini failed. Internals stay in `cause`, for the log. */
@@ -79,4 +79,10 @@ function limitText(limitType: Refused['limitType'], limit: number): string {
 
 function period(limitType: LimitType | 'upstream'): string {
   return limitType === 'rpd' || limitType === 'tpd' ? 'per day' : 'per minute'
+}
+
+/** A verdict in one word, for the log. */
+export function quotaOutcome(verdict: Verdict): 'granted' | 'degraded' | 'refused' {
+  if (!verdict.granted) return 'refused'
+  return verdict.degraded ? 'degraded' : 'granted'
 }

@@ -52,7 +52,8 @@ class GuardedGeneration implements Generation {
     context: RunContext,
   ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
     const { quota, metrics } = this.#tools
-    const group = createGroup(quota, metrics, Math.max(0, ...specs.map((spec) => spec.estimatedTokens)))
+    const tokensEach = Math.max(0, ...specs.map((spec) => spec.estimatedTokens))
+    const group = createGroup({ quota, metrics, tokensEach, outcome: context.outcome })
     const claims = await Promise.all(specs.map((spec) => this.#claim(spec, context, group)))
     group.open(claims.filter((claim) => claim.state === 'lead').length)
     return await Promise.allSettled(
@@ -62,10 +63,13 @@ class GuardedGeneration implements Generation {
     )
   }
 
-  #claim<T>(spec: GenerationSpec<T>, context: RunContext, group?: Group): Promise<Claim<T>> {
-    return this.#cache.claim<T>(answerKey(spec), {
+  async #claim<T>(spec: GenerationSpec<T>, context: RunContext, group?: Group): Promise<Claim<T>> {
+    const key = answerKey(spec)
+    const held = this.#cache.peek<T>(key) // most answers: without the signals, timers and tags that the others need
+    if (held) return { state: 'hit', result: Promise.resolve(held) }
+    return await this.#cache.claim<T>(key, {
       produce: async (signal) =>
-        callGuarded(spec, this.#tools, { signal, log: context.log, reservation: await group?.take() }),
+        callGuarded(spec, this.#tools, { ...context, signal, reservation: await group?.take() }),
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
       tags: answerTags(spec),
     })

@@ -1,6 +1,7 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation } from '@knowalledge/quota-client'
-import { presentationTooLarge, quotaRefusal } from './failures.ts'
+import { presentationTooLarge, quotaOutcome, quotaRefusal } from './failures.ts'
+import type { RunOutcome } from './types.ts'
 
 /** Several calls reserved together, all or nothing, once it is known how many of them this caller has to make. */
 export interface Group {
@@ -10,13 +11,22 @@ export interface Group {
   open(calls: number): void
 }
 
-/** `tokensEach` is the estimate of one call. A call that comes to lead only later (`take` beyond the group) reserves for itself. */
-export function createGroup(quota: QuotaClient, metrics: Metrics, tokensEach: number): Group {
+export interface GroupOptions {
+  quota: QuotaClient
+  metrics: Metrics
+  /** Estimate of one call. */
+  tokensEach: number
+  outcome: RunOutcome
+}
+
+/** A call that comes to lead only later (`take` beyond the group) reserves for itself. */
+export function createGroup({ quota, metrics, tokensEach, outcome }: GroupOptions): Group {
   const parts = Promise.withResolvers<Reservation[]>()
   parts.promise.catch(() => {}) // a refusal reaches everyone who takes; with nobody left to take it is no fault
   const reserveAll = async (calls: number): Promise<Reservation[]> => {
     if (calls === 0) return []
     const verdict = await quota.reserve({ requests: calls, tokens: calls * tokensEach, priority: 'batch' })
+    outcome.quota = quotaOutcome(verdict)
     if (verdict.granted) return verdict.reservation.split(calls)
     metrics.quotaExceeded(verdict.limitType)
     throw verdict.reason === 'too_large' ? presentationTooLarge(calls, verdict, tokensEach) : quotaRefusal(verdict)

@@ -4,9 +4,9 @@ import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation, Verdict } from '@knowalledge/quota-client'
 import type { Produced } from '@knowalledge/response-cache'
 import type { HttpError } from '@knowalledge/service-kit'
-import { geminiFailure, quotaRefusal, unusableAnswer } from './failures.ts'
+import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
 import { pauseFleet } from './pause-fleet.ts'
-import { type Accepted, type GenerationLog, type GenerationSpec, UnusableAnswer } from './types.ts'
+import { type Accepted, type GenerationLog, type GenerationSpec, type RunOutcome, UnusableAnswer } from './types.ts'
 
 export interface GuardedCallTools {
   quota: QuotaClient
@@ -21,6 +21,7 @@ export interface GuardedRun {
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal
   log: GenerationLog
+  outcome: RunOutcome
   /** For the first try; without it the call makes its own. */
   reservation?: Reservation | undefined
 }
@@ -43,26 +44,35 @@ export async function callGuarded<T>(
 ): Promise<Produced<T>> {
   const signal = AbortSignal.any([run.signal, AbortSignal.timeout(tools.timeoutMs)])
   const left: Record<Remedy, number> = { retry: 2, ask_again: spec.askAgain ? 1 : 0, none: 0 }
-  let reservation = run.reservation ?? (await reserveFor(spec, tools))
+  let reservation = run.reservation ?? (await reserveFor(spec, tools, run.outcome))
   for (let delayMs = retryBaseMs; ; delayMs *= 2) {
-    const outcome = await tryOnce(spec, reservation, { tools, signal, log: run.log })
+    const outcome = await tryOnce(spec, reservation, { tools, signal, run })
     if ('accepted' in outcome) return { value: outcome.accepted.value, store: outcome.accepted.passed }
     if (left[outcome.remedy]-- === 0) throw outcome.error
     if (outcome.remedy === 'retry') await sleepOrThrow(tools.random() * delayMs, signal, outcome.error)
-    const verdict = await reserve(spec, tools)
+    const verdict = await reserve(spec, tools, run.outcome)
     if (!verdict.granted) throw outcome.error
     reservation = verdict.reservation
   }
 }
 
-async function reserveFor<T>(spec: GenerationSpec<T>, tools: GuardedCallTools): Promise<Reservation> {
-  const verdict = await reserve(spec, tools)
+async function reserveFor<T>(
+  spec: GenerationSpec<T>,
+  tools: GuardedCallTools,
+  outcome: RunOutcome,
+): Promise<Reservation> {
+  const verdict = await reserve(spec, tools, outcome)
   if (!verdict.granted) throw quotaRefusal(verdict)
   return verdict.reservation
 }
 
-async function reserve<T>(spec: GenerationSpec<T>, { quota, metrics }: GuardedCallTools): Promise<Verdict> {
+async function reserve<T>(
+  spec: GenerationSpec<T>,
+  { quota, metrics }: GuardedCallTools,
+  outcome: RunOutcome,
+): Promise<Verdict> {
   const verdict = await quota.reserve({ requests: 1, tokens: spec.estimatedTokens, priority: spec.priority })
+  outcome.quota = quotaOutcome(verdict)
   if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)
   return verdict
 }
@@ -70,17 +80,19 @@ async function reserve<T>(spec: GenerationSpec<T>, { quota, metrics }: GuardedCa
 interface Try {
   tools: GuardedCallTools
   signal: AbortSignal
-  log: GenerationLog
+  run: GuardedRun
 }
 
 async function tryOnce<T>(
   spec: GenerationSpec<T>,
   reservation: Reservation,
-  { tools, signal, log }: Try,
+  { tools, signal, run: { log, outcome } }: Try,
 ): Promise<Outcome<T>> {
   let answer: GeminiAnswer<unknown>
   const startedAt = performance.now()
-  const record = (status: 'success' | GeminiError['kind'], totalTokens?: number) =>
+  const record = (status: 'success' | GeminiError['kind'], totalTokens = 0) => {
+    outcome.gemini_calls = (outcome.gemini_calls ?? 0) + 1
+    outcome.tokens = (outcome.tokens ?? 0) + totalTokens
     tools.metrics.geminiCall({
       endpoint: spec.operation,
       model: spec.model,
@@ -88,6 +100,7 @@ async function tryOnce<T>(
       durationMs: performance.now() - startedAt,
       totalTokens,
     })
+  }
   try {
     answer = await spec.call(signal)
   } catch (error) {
@@ -100,6 +113,7 @@ async function tryOnce<T>(
     )
     return failureOutcome(error, spec, tools)
   }
+  outcome.model = answer.modelVersion
   const { totalTokens } = answer.usage
   if (totalTokens > 0) {
     // Zero means that Google did not say, as Imagen never does: then the estimate stands.

@@ -6,5 +6,6 @@ export {
   type GenerationAnswer,
   type GenerationSpec,
   type RunContext,
+  type RunOutcome,
   UnusableAnswer,
 } from './types.ts'

@@ -50,6 +50,16 @@ export interface RunContext {
   /** Aborts when the client has gone. */
   signal: AbortSignal
   log: GenerationLog
+  /** Told what the run did, for the request's log line. */
+  outcome: RunOutcome
+}
+
+/** Of the calls that this request led; empty for an answer from the cache or from someone else's call. */
+export interface RunOutcome {
+  quota?: 'granted' | 'degraded' | 'refused'
+  gemini_calls?: number
+  tokens?: number
+  model?: string
 }
 
 /** The part of pino that is used here. */

@@ -49,5 +49,5 @@ export function specOf(
 }
 
 export function contextOf(signal: AbortSignal = new AbortController().signal): RunContext {
-  return { signal, log: { info() {}, warn() {} } }
+  return { signal, log: { info() {}, warn() {} }, outcome: {} }
 }

@@ -293,3 +293,25 @@ t.test(
     t.ok(aloneSignal.aborted)
   },
 )
+
+t.test('the outcome tells the log line what was spent, and nothing for an answer that cost nothing', async (t) => {
+  const { generation } = generationForTest(t, { quota: { limits: { ...limits, rpm: 3 } } })
+  let calls = 0
+  const spec = specOf('Light', async () => {
+    if (++calls === 1) throw unavailable()
+    return answerOf('x', 321)
+  })
+  const first = contextOf()
+  await generation.run(spec, first)
+  t.same(first.outcome, { quota: 'granted', gemini_calls: 2, tokens: 321, model: 'model-001' })
+  const second = contextOf()
+  await generation.run(spec, second)
+  t.same(second.outcome, {})
+  await generation.run(
+    specOf('Sound', async () => answerOf('x')),
+    contextOf(),
+  )
+  const refused = contextOf()
+  await t.rejects(generation.run(specOf('Heat', spec.call), refused))
+  t.same(refused.outcome, { quota: 'refused' })
+})

@@ -13,6 +13,8 @@ import Fastify, {
 } from 'fastify'
 import type { Logger } from 'pino'
 import { toHttpError } from './error-handling.ts'
+import { type ErrorName, errorStatus } from './errors.ts'
+import { logRequests } from './request-log.ts'
 
 export type App = FastifyInstance<
   RawServerDefault,
@@ -54,17 +56,7 @@ export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestT
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
   })
-  app.addHook('onResponse', async (request, reply) => {
-    const line = {
-      method: request.method,
-      path: request.url.split('?', 1)[0],
-      status: reply.statusCode,
-      duration_ms: Math.round(reply.elapsedTime),
-      cache: reply.getHeader('x-cache'),
-    }
-    if (request.routeOptions.config.quiet) request.log.debug(line, 'request completed')
-    else request.log.info(line, 'request completed')
-  })
+  logRequests(app)
   return app
 }
 
@@ -77,30 +69,20 @@ function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: Fast
 /** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
 function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const [status, code, message] = brokenHttp[error.code ?? ''] ?? [
-    400,
-    'invalid_input',
-    'This is not a valid HTTP request.',
-  ]
+  const [code, message] = brokenHttp[error.code ?? ''] ?? ['invalid_input', 'This is not a valid HTTP request.']
+  const status = errorStatus[code]
   const body = JSON.stringify({ error: code, message })
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
 }
 
-const brokenHttp: Record<string, [status: number, error: string, message: string]> = {
-  HPE_HEADER_OVERFLOW: [431, 'headers_too_large', 'The headers are too large: at most 16 KiB together.'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request took too long to arrive.'],
+const brokenHttp: Record<string, [error: ErrorName, message: string]> = {
+  HPE_HEADER_OVERFLOW: ['headers_too_large', 'The headers are too large: at most 16 KiB together.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request took too long to arrive.'],
 }
 
 /** Only what is safe in a header and a log line is passed on; anything else gets an id of ours. */
 function acceptedRequestId(given: string | string[] | undefined): string | undefined {
   return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : undefined
-}
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Probes and scrapes: their completion lines are for debugging only. */
-    quiet?: boolean
-  }
 }

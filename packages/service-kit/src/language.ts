@@ -9,6 +9,10 @@ export interface Language {
 const english: Language = { tag: 'en', name: 'English' }
 const names = new Intl.DisplayNames('en', { type: 'language', fallback: 'none' })
 
+/** Tags looked up so far: Intl takes longer for one than a cached answer takes to be found. */
+const lookedUp = new Map<string, Language | undefined>()
+const maxLookedUp = 1_000
+
 /** The asked language if it is one, else the first of Accept-Language that is, else English. Regions do not matter. */
 export function chooseLanguage(
   asked: string | undefined,
@@ -25,6 +29,15 @@ export function chooseLanguage(
 /** The language that a tag names, if it is one: `es-MX`, `es` and `ES` are Spanish, `klingon!` is nothing. */
 export function askedLanguage(candidate: string | undefined): Language | undefined {
   if (candidate === undefined) return undefined
+  const known = lookedUp.get(candidate)
+  if (known !== undefined || lookedUp.has(candidate)) return known
+  const language = lookUp(candidate)
+  if (lookedUp.size >= maxLookedUp) lookedUp.clear() // clients may send anything
+  lookedUp.set(candidate, language)
+  return language
+}
+
+function lookUp(candidate: string): Language | undefined {
   let locale: Intl.Locale
   try {
     locale = new Intl.Locale(candidate.trim().replaceAll('_', '-'))

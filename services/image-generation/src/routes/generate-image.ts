@@ -2,7 +2,7 @@ import type { Gemini, Picture } from '@knowalledge/gemini'
 import { answerKey, type Generation, type GenerationSpec } from '@knowalledge/generation'
 import type { Metrics } from '@knowalledge/metrics'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, clientSignal, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 
@@ -60,10 +60,7 @@ export function generateImage(app: App, { generation, gemini, metrics, cache, im
         call: (signal) => gemini.generatePicture({ prompt, signal }),
         accept: (raw) => ({ value: toDrawing(raw as Picture), passed: true }),
       }
-      const { value: drawing, ...answer } = await generation.run(spec, {
-        signal: clientSignal(reply),
-        log: request.log,
-      })
+      const { value: drawing, ...answer } = await generation.run(spec, contextOf(request, reply))
       if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec))
       metrics.imageGenerated(answer.fromFallback ? 'fallback' : answer.cached ? 'cache' : imageBackend)
       return reply.header('x-cache', answer.layer).send({

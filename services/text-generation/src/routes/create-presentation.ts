@@ -1,5 +1,5 @@
 import type { GenerationAnswer } from '@knowalledge/generation'
-import { type App, chooseLanguage, clientSignal, errorResponses, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, contextOf, errorResponses, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
 import { explanationSpec, type TextTools } from '../questions.ts'
@@ -61,7 +61,7 @@ export function createPresentation(app: App, tools: TextTools): void {
       const { focus, language: asked, ...rest } = request.body
       const language = chooseLanguage(asked, request.headers)
       const specs = focus.map((subtopic) => explanationSpec({ ...rest, subtopic, language }, tools))
-      const results = await tools.generation.runAll(specs, { signal: clientSignal(reply), log: request.log })
+      const results = await tools.generation.runAll(specs, contextOf(request, reply))
       throwCommonFailure(results)
       const failed = results.filter((result) => result.status === 'rejected').length
       return reply.header('x-cache', layerOfAll(results)).send({

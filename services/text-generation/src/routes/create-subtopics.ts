@@ -1,5 +1,5 @@
 import type { GenerationAnswer } from '@knowalledge/generation'
-import { type App, chooseLanguage, clientSignal, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -35,8 +35,7 @@ export function createSubtopics(app: App, tools: TextTools): void {
     },
     async (request, reply) => {
       const question = { topic: request.body.topic, language: chooseLanguage(request.body.language, request.headers) }
-      const context = { signal: clientSignal(reply), log: request.log }
-      const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+      const answer = await tools.generation.run(subtopicsSpec(question, tools), contextOf(request, reply))
       return reply.header('x-cache', answer.layer).send(shown(answer))
     },
   )
@@ -50,8 +49,7 @@ export function createSubtopics(app: App, tools: TextTools): void {
     },
     async (request, reply) => {
       const question = { topic: request.query.topic, language: chooseLanguage(request.query.language, request.headers) }
-      const context = { signal: clientSignal(reply), log: request.log }
-      const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+      const answer = await tools.generation.run(subtopicsSpec(question, tools), contextOf(request, reply))
       if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send(null)
       return reply.send(shown(answer))
     },

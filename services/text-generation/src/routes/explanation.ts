@@ -1,4 +1,4 @@
-import { type App, chooseLanguage, clientSignal, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
 import { explanationSpec, type TextTools } from '../questions.ts'
@@ -39,8 +39,7 @@ export function explanation(app: App, tools: TextTools): void {
     async (request, reply) => {
       const { language: asked, ...rest } = request.query
       const question = { ...rest, language: chooseLanguage(asked, request.headers) }
-      const context = { signal: clientSignal(reply), log: request.log }
-      const answer = await tools.generation.run(explanationSpec(question, tools), context)
+      const answer = await tools.generation.run(explanationSpec(question, tools), contextOf(request, reply))
       if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send(null)
       const { value, cached, fromFallback } = answer
       return reply.send({

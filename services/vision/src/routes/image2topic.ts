@@ -6,7 +6,7 @@ import type { Metrics } from '@knowalledge/metrics'
 import {
   type App,
   chooseLanguage,
-  clientSignal,
+  contextOf,
   type ErrorName,
   errorResponses,
   HttpError,
@@ -93,7 +93,7 @@ export function image2Topic(app: App, { generation, gemini, metrics }: VisionToo
               gemini.describePicture({ ...topicPrompt(language), schema: topicSchema, picture, signal }),
             accept: (raw) => acceptTopic(raw, language, metrics),
           },
-          { signal: clientSignal(reply), log: request.log },
+          contextOf(request, reply),
         )
         const { topic, qualityScore, warnings } = answer.value
         return reply.header('x-cache', answer.layer).send({

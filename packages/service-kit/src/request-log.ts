@@ -1,0 +1,65 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { App } from './app.ts'
+import { clientSignal } from './client-signal.ts'
+
+/** Added to a request's completion line: what its handler knows and nobody else, such as tokens spent. */
+export type RequestOutcome = Record<string, unknown>
+
+/** What work done for one request needs to know of it: whether anybody still waits, where to log, and what to tell. */
+export interface RequestContext {
+  signal: AbortSignal
+  log: FastifyRequest['log']
+  outcome: RequestOutcome
+}
+
+export function contextOf(request: FastifyRequest, reply: FastifyReply): RequestContext {
+  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome }
+}
+
+/** One completion line a request, answered or abandoned. Probes and scrapes are for debugging only. Never a body, never a header but the trace's id. */
+export function logRequests(app: App): void {
+  app.decorateRequest('outcome')
+  app.addHook('onRequest', async (request) => {
+    request.outcome = {}
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const line = {
+      ...aboutOf(request),
+      status: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime),
+      cache: reply.getHeader('x-cache'),
+      ...request.outcome,
+    }
+    if (request.routeOptions.config.quiet) request.log.debug(line, 'request completed')
+    else request.log.info(line, 'request completed')
+  })
+  app.addHook('onRequestAbort', async (request) => {
+    request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
+  })
+}
+
+function aboutOf(request: FastifyRequest) {
+  return {
+    operation: request.routeOptions.config.endpoint ?? 'unknown',
+    method: request.method,
+    path: request.url.split('?', 1)[0],
+    trace_id: traceId(request.headers.traceparent),
+  }
+}
+
+/** W3C Trace Context: version-traceid-parentid-flags. The header itself is passed on as it came. */
+function traceId(traceparent: string | string[] | undefined): string | undefined {
+  return typeof traceparent === 'string'
+    ? /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/.exec(traceparent)?.[1]
+    : undefined
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    outcome: RequestOutcome
+  }
+  interface FastifyContextConfig {
+    /** Probes and scrapes: their completion lines are for debugging only. */
+    quiet?: boolean
+  }
+}
