@@ -12,8 +12,13 @@ const edge = await nginxForTest(t, { gateways: gateways.map((gateway) => gateway
 
 const light = '/api/subtopics?topic=Light&language=en'
 
+/** Of every answer that came from the edge, so that the log can be waited for. */
+const requestIds: string[] = []
+const remember = ({ headers }: { headers: Headers }) => requestIds.push(headers.get('x-request-id') ?? '')
+
 async function get(path: string, headers: Record<string, string> = {}) {
   const reply = await fetch(edge.url + path, { headers })
+  remember(reply)
   return {
     status: reply.status,
     headers: reply.headers,
@@ -23,7 +28,7 @@ async function get(path: string, headers: Record<string, string> = {}) {
 }
 
 async function askedOfGateways(path: string): Promise<number> {
-  return (await edge.accessLog()).filter((line) => line.path === path && line.upstream !== '').length
+  return (await edge.accessLog(requestIds)).filter((line) => line.path === path && line.upstream !== '').length
 }
 
 t.test('an answer is made once: MISS, then HIT without asking a gateway', async (t) => {
@@ -88,6 +93,7 @@ t.test(
       const form = new FormData()
       form.set('image', new Blob([pictureOf(bytes)]), 'photo.png')
       const reply = await fetch(`${edge.url}/api/image2topic`, { method: 'POST', body: form })
+      remember(reply)
       return { status: reply.status, body: await reply.json() }
     }
     t.match(await upload(limit), { status: 200, body: { generated_topic: String } })
@@ -127,8 +133,9 @@ t.test('when one gateway dies nobody notices', async (t) => {
     ),
   )
   t.strictSame([...new Set(replies.map((reply) => reply.status))], [200])
+  for (const reply of replies) remember(reply)
   const [dead, alive] = gateways.map((gateway) => new URL(gateway.url).host)
-  const tried = (await edge.accessLog()).map((line) => line.upstream)
+  const tried = (await edge.accessLog(requestIds)).map((line) => line.upstream)
   t.ok(tried.includes(`${dead}, ${alive}`), 'it was tried, and the other one then asked')
 })
 

@@ -1,6 +1,7 @@
 export { emulatorForTest, type TestEmulator } from './emulator.ts'
 export { type FaultMode, type FaultProxy, faultProxyForTest } from './fault-proxy.ts'
 export { freePort } from './free-port.ts'
+export { type EdgeLogLine, nginxForTest, type TestNginx } from './nginx.ts'
 export { processForTest, type TestProcess } from './process.ts'
 export { redisForTest, redisServerForTest, type TestRedisServer } from './redis.ts'
 export type { TestContext } from './test-context.ts'
