@@ -11,6 +11,7 @@ import {
   type ReadyCheck,
   serve,
   start,
+  startTracing,
 } from '@knowalledge/service-kit'
 import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
 import { buildApp as buildVision } from '@knowalledge/vision'
@@ -24,6 +25,10 @@ import { welcome } from './welcome.ts'
 await start(async () => {
   const env = embeddedEnvironment(process.env)
   const gatewayConfig = loadGatewayConfig(env)
+  const stopTracing = await startTracing({
+    service: 'knowalledge',
+    endpoint: gatewayConfig.OTEL_EXPORTER_OTLP_ENDPOINT,
+  })
   const logger = createLogger({ level: gatewayConfig.LOG_LEVEL })
   const portAfter = (n: number) => (gatewayConfig.PORT === 0 ? 0 : gatewayConfig.PORT + n)
   const listen = (app: FastifyInstance, n: number) => app.listen({ host: gatewayConfig.HOST, port: portAfter(n) })
@@ -50,12 +55,13 @@ await start(async () => {
     cache: backends.cache,
     quota: backends.quota,
     redis: backends.checks.redis as ReadyCheck,
+    redisCircuit: backends.redisCircuit,
     logger,
   })
   // After the gateway's last request is answered nobody asks the others any more.
   gateway.addHook('onClose', async () => {
     await Promise.all(services.map((app) => app.close()))
-    await backends.close()
+    await Promise.all([backends.close(), stopTracing()])
     await emulator?.close()
   })
   const url = await serve(gateway, gatewayConfig)

@@ -1,4 +1,4 @@
-import { createMetrics } from '@knowalledge/metrics'
+import { type CircuitState, createMetrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import {
@@ -27,6 +27,8 @@ export interface GatewayOptions {
   quota: Pick<QuotaClient, 'usage'>
   /** For `/api/ready`. */
   redis: ReadyCheck
+  /** For the metrics. Absent without Redis. */
+  redisCircuit?: (() => CircuitState) | undefined
   logger: Logger
 }
 
@@ -34,7 +36,7 @@ export interface GatewayOptions {
 const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
-export async function buildApp({ config, cache, quota, redis, logger }: GatewayOptions): Promise<App> {
+export async function buildApp({ config, cache, quota, redis, redisCircuit, logger }: GatewayOptions): Promise<App> {
   const upstreams = createUpstreams(config)
   const services = serviceChecks(upstreams, '/ready')
   const checks = { redis, services: anyService(services), ...services }
@@ -45,6 +47,7 @@ export async function buildApp({ config, cache, quota, redis, logger }: GatewayO
     metrics: createMetrics({ errorTypes: Object.keys(errorStatus) }),
     checks,
     quota: () => quota.usage(),
+    redisCircuit,
     ownOpenapiRoute: false,
   })
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })

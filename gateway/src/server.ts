@@ -5,24 +5,34 @@ import {
   createLogger,
   quotaOptions,
   redisCheck,
-  redisFaultLog,
+  redisFaults,
   serve,
   start,
+  startTracing,
 } from '@knowalledge/service-kit'
 import { buildApp } from './app.ts'
 import { loadConfig } from './config.ts'
 
 await start(async () => {
   const config = loadConfig()
+  const stopTracing = await startTracing({ service: 'gateway', endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT })
   const logger = createLogger({ level: config.LOG_LEVEL })
   const redis = await connectRedis(config, quotaRedisOptions(), logger)
-  const quota = createQuotaClient({ redis, ...quotaOptions(config), onFault: redisFaultLog(logger, 'quota') })
+  const faults = redisFaults(logger)
+  const quota = createQuotaClient({ redis, ...quotaOptions(config), onFault: faults.of('quota') })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
   const cacheRedis = await connectRedis(config, quotaRedisOptions(), logger)
-  const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: redisFaultLog(logger, 'cache') })
-  const app = await buildApp({ config, cache, quota, redis: redisCheck(redis), logger })
+  const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
+  const app = await buildApp({
+    config,
+    cache,
+    quota,
+    redis: redisCheck(redis),
+    redisCircuit: redis && faults.circuit,
+    logger,
+  })
   app.addHook('onClose', async () => {
-    await Promise.all([quota.close(), cache.close()])
+    await Promise.all([quota.close(), cache.close(), stopTracing()])
     for (const connection of [redis, cacheRedis]) connection?.disconnect()
   })
   await serve(app, config)

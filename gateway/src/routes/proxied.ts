@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import httpProxy from '@fastify/http-proxy'
 import type { App } from '@knowalledge/service-kit'
+import { context, propagation } from '@opentelemetry/api'
 import { upstreamError } from '../upstream-errors.ts'
 import type { ServiceName, Upstreams } from '../upstreams.ts'
 
@@ -74,5 +75,7 @@ function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHt
         name,
       ),
   )
-  return { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
+  const trusted = { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
+  propagation.inject(context.active(), trusted) // where tracing is off, the client's own traceparent passes as it came
+  return trusted
 }

@@ -1,4 +1,5 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
+import type { CircuitState } from '@knowalledge/metrics'
 import { createQuotaClient, type QuotaClient, quotaRedisOptions } from '@knowalledge/quota-client'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import {
@@ -10,7 +11,7 @@ import {
   type ReadyCheck,
   type RedisConfig,
   redisCheck,
-  redisFaultLog,
+  redisFaults,
 } from '@knowalledge/service-kit'
 
 export interface BackendsConfig extends RedisConfig, QuotaConfig {
@@ -35,6 +36,8 @@ export interface Backends {
   gemini: Gemini
   /** For `/ready`. */
   checks: Record<string, ReadyCheck>
+  /** For the metrics: how quota and cache find Redis. Absent without it. */
+  redisCircuit?: (() => CircuitState) | undefined
   close(): Promise<void>
 }
 
@@ -48,11 +51,12 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     connectRedis(config, quotaRedisOptions(), log),
     connectRedis(config, { ...quotaRedisOptions(), commandTimeout: cacheCommandTimeoutMs }, log),
   ])
-  const quota = createQuotaClient({ redis: quotaRedis, ...quotaOptions(config), onFault: redisFaultLog(log, 'quota') })
+  const faults = redisFaults(log)
+  const quota = createQuotaClient({ redis: quotaRedis, ...quotaOptions(config), onFault: faults.of('quota') })
   const cache = createResponseCache({
     redis: cacheRedis,
     ...cacheOptions(config),
-    onFault: redisFaultLog(log, 'cache'),
+    onFault: faults.of('cache'),
   })
   const apiKey = config.GEMINI_API_KEY ?? config.GOOGLE_API_KEY
   const gemini = createGemini({
@@ -69,6 +73,7 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     cache,
     gemini,
     checks: { redis: redisCheck(quotaRedis), gemini: geminiCheck(apiKey !== undefined) },
+    redisCircuit: quotaRedis && faults.circuit,
     async close() {
       await Promise.all([quota.close(), cache.close(), gemini.close()])
       for (const redis of [quotaRedis, cacheRedis]) redis?.disconnect()

@@ -5,6 +5,7 @@ import { HttpError } from '@knowalledge/service-kit'
 import { tookTooLong } from './failures.ts'
 import { createGroup, type Group } from './group.ts'
 import { callGuarded, type GuardedCallTools } from './guarded-call.ts'
+import { inSpan } from './spans.ts'
 import type { Generation, GenerationAnswer, GenerationSpec, RunContext } from './types.ts'
 
 export interface GenerationOptions {
@@ -67,12 +68,14 @@ class GuardedGeneration implements Generation {
     const key = answerKey(spec)
     const held = this.#cache.peek<T>(key) // most answers: without the signals, timers and tags that the others need
     if (held) return { state: 'hit', result: Promise.resolve(held) }
-    return await this.#cache.claim<T>(key, {
-      produce: async (signal) =>
-        callGuarded(spec, this.#tools, { ...context, signal, reservation: await group?.take() }),
-      signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
-      tags: answerTags(spec),
-    })
+    return await inSpan('cache.claim', { operation: spec.operation }, () =>
+      this.#cache.claim<T>(key, {
+        produce: async (signal) =>
+          callGuarded(spec, this.#tools, { ...context, signal, reservation: await group?.take() }),
+        signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
+        tags: answerTags(spec),
+      }),
+    )
   }
 
   /** Another presentation's refusal, made for all of its explanations together, need not be this one's. */

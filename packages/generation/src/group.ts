@@ -1,6 +1,7 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation } from '@knowalledge/quota-client'
 import { presentationTooLarge, quotaOutcome, quotaRefusal } from './failures.ts'
+import { inSpan } from './spans.ts'
 import type { RunOutcome } from './types.ts'
 
 /** Several calls reserved together, all or nothing, once it is known how many of them this caller has to make. */
@@ -25,7 +26,9 @@ export function createGroup({ quota, metrics, tokensEach, outcome }: GroupOption
   parts.promise.catch(() => {}) // a refusal reaches everyone who takes; with nobody left to take it is no fault
   const reserveAll = async (calls: number): Promise<Reservation[]> => {
     if (calls === 0) return []
-    const verdict = await quota.reserve({ requests: calls, tokens: calls * tokensEach, priority: 'batch' })
+    const verdict = await inSpan('quota.reserve', { requests: calls }, () =>
+      quota.reserve({ requests: calls, tokens: calls * tokensEach, priority: 'batch' }),
+    )
     outcome.quota = quotaOutcome(verdict)
     if (verdict.granted) return verdict.reservation.split(calls)
     metrics.quotaExceeded(verdict.limitType)

@@ -6,6 +6,7 @@ import type { Produced } from '@knowalledge/response-cache'
 import type { HttpError } from '@knowalledge/service-kit'
 import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
 import { pauseFleet } from './pause-fleet.ts'
+import { inSpan } from './spans.ts'
 import { type Accepted, type GenerationLog, type GenerationSpec, type RunOutcome, UnusableAnswer } from './types.ts'
 
 export interface GuardedCallTools {
@@ -71,7 +72,10 @@ async function reserve<T>(
   { quota, metrics }: GuardedCallTools,
   outcome: RunOutcome,
 ): Promise<Verdict> {
-  const verdict = await quota.reserve({ requests: 1, tokens: spec.estimatedTokens, priority: spec.priority })
+  const { estimatedTokens: tokens, priority } = spec
+  const verdict = await inSpan('quota.reserve', { tokens, priority }, () =>
+    quota.reserve({ requests: 1, tokens, priority }),
+  )
   outcome.quota = quotaOutcome(verdict)
   if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)
   return verdict
@@ -102,7 +106,7 @@ async function tryOnce<T>(
     })
   }
   try {
-    answer = await spec.call(signal)
+    answer = await inSpan(`gemini ${spec.operation}`, { model: spec.model }, () => spec.call(signal))
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error
     settleFailure(error, reservation)

@@ -8,10 +8,10 @@ export { liveness } from './liveness.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { openapi } from './openapi.ts'
 export { type CheckResult, type ReadyCheck, readiness, runChecks } from './readiness.ts'
-export { connectRedis, redisCheck, redisFaultLog } from './redis.ts'
+export { connectRedis, redisCheck, redisFaults } from './redis.ts'
 export { type RedisConfig, redisLocation } from './redis-location.ts'
 export { contextOf, type RequestContext, type RequestOutcome } from './request-log.ts'
-export { ErrorShape, errorResponses } from './schemas.ts'
+export { ErrorShape, errorResponses, NothingNew } from './schemas.ts'
 export { serve, start } from './serve.ts'
 export { createServiceApp, type ServiceAppOptions } from './service-app.ts'
 export {
@@ -23,4 +23,5 @@ export {
   redisSettings,
   serverSettings,
 } from './settings.ts'
+export { startTracing } from './tracing.ts'
 export { trimTexts } from './validation.ts'

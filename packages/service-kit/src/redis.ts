@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { CircuitState } from '@knowalledge/metrics'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
 import type { ReadyCheck } from './readiness.ts'
@@ -45,10 +46,24 @@ export function redisCheck(redis: Redis | undefined): ReadyCheck {
   }
 }
 
-/** Logs each change between working with Redis and without it. */
-export function redisFaultLog(log: Logger, part: string) {
-  return ({ state, cause }: { state: 'degraded' | 'recovered'; cause?: unknown }): void => {
-    if (state === 'recovered') log.info({ part }, 'Redis is back')
-    else log.warn({ part, err: cause }, 'Redis does not answer: going on without it')
+type RedisFault = { state: 'degraded' | 'recovered'; cause?: unknown }
+
+/** What the clients over Redis tell of it: each change is logged, and `circuit` is open while any of them goes on without it. */
+export function redisFaults(log: Logger) {
+  const goingOnWithout = new Set<string>()
+  return {
+    /** The `onFault` of one client. */
+    of(part: string) {
+      return ({ state, cause }: RedisFault): void => {
+        if (state === 'recovered') {
+          goingOnWithout.delete(part)
+          log.info({ part }, 'Redis is back')
+        } else {
+          goingOnWithout.add(part)
+          log.warn({ part, err: cause }, 'Redis does not answer: going on without it')
+        }
+      }
+    },
+    circuit: (): CircuitState => (goingOnWithout.size > 0 ? 'open' : 'closed'),
   }
 }

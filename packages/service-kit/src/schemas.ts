@@ -24,3 +24,6 @@ export const errorResponses = {
   503: ErrorShape,
   504: ErrorShape,
 }
+
+/** 304: nothing at all. (A Null schema would be serialised, and four bytes of `null` announced.) */
+export const NothingNew = Type.Unsafe<undefined>({ type: 'null', description: 'The client has it already' })

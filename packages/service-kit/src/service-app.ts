@@ -1,4 +1,4 @@
-import { type AppMetrics, metricsPlugin, type QuotaGauges } from '@knowalledge/metrics'
+import { type AppMetrics, type CircuitState, metricsPlugin, type QuotaGauges } from '@knowalledge/metrics'
 import { type App, type AppOptions, createApp } from './app.ts'
 import { closing } from './closing.ts'
 import { errorHandling } from './error-handling.ts'
@@ -14,16 +14,18 @@ export interface ServiceAppOptions extends AppOptions {
   /** For the quota gauges of a scrape. */
   quota: () => Promise<QuotaGauges>
   cacheItems?: (() => { memory: number }) | undefined
+  /** Absent without Redis. */
+  redisCircuit?: (() => CircuitState) | undefined
   /** False when the app serves an OpenAPI document of its own making. Default true. */
   ownOpenapiRoute?: boolean
 }
 
 /** What every deployable has before its first route: metrics, one error shape, OpenAPI, `/health` and `/ready`. */
 export async function createServiceApp(options: ServiceAppOptions): Promise<App> {
-  const { service, description, metrics, checks, quota, cacheItems, ownOpenapiRoute = true } = options
+  const { service, description, metrics, checks, quota, cacheItems, redisCircuit, ownOpenapiRoute = true } = options
   const app = createApp(options)
   await app.register(closing)
-  await app.register(metricsPlugin, { metrics, quota, cacheItems })
+  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit })
   await app.register(errorHandling, {
     onAnswered: (error, request) => {
       const endpoint = request.routeOptions?.config?.endpoint ?? 'unknown'

@@ -7,6 +7,13 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 export const serverSettings = (defaultPort: number) => ({
   HOST: setting.text('Address to listen on', { default: '0.0.0.0' }),
   PORT: setting.wholeNumber('Port to listen on', { default: defaultPort, minimum: 0, maximum: 65_535 }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      description: 'OTLP/HTTP collector that gets traces, such as http://collector:4318; without it nothing is traced',
+      pattern: '^https?://[^/]',
+      expectation: 'an http:// or https:// URL',
+    }),
+  ),
   LOG_LEVEL: setting.oneOf([...logLevels], 'Least severe log line that is written', { default: 'info' }),
 })
 

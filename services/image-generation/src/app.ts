@@ -13,8 +13,12 @@ export interface ImageGenerationOptions {
 
 /** The image-generation service: a picture of a topic, and each picture again by its hash. */
 export async function buildApp({ config, backends, logger }: ImageGenerationOptions): Promise<App> {
-  const { quota, cache, gemini, checks } = backends
-  const metrics = createMetrics({ models: [config.GEMINI_IMAGE_MODEL], errorTypes: Object.keys(errorStatus) })
+  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const metrics = createMetrics({
+    models: [config.GEMINI_IMAGE_MODEL],
+    operations: ['generate_image'],
+    errorTypes: Object.keys(errorStatus),
+  })
   const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
   const app = await createServiceApp({
     service: 'image-generation',
@@ -24,6 +28,7 @@ export async function buildApp({ config, backends, logger }: ImageGenerationOpti
     checks,
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
+    redisCircuit,
   })
   generateImage(app, { generation, gemini, metrics, cache, imageBackend: config.IMAGE_BACKEND })
   images(app, { cache })

@@ -12,8 +12,12 @@ export interface VisionOptions {
 
 /** The vision service: the topic of a picture. */
 export async function buildApp({ config, backends, logger }: VisionOptions): Promise<App> {
-  const { quota, cache, gemini, checks } = backends
-  const metrics = createMetrics({ models: [config.GEMINI_VISION_MODEL], errorTypes: Object.keys(errorStatus) })
+  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const metrics = createMetrics({
+    models: [config.GEMINI_VISION_MODEL],
+    operations: ['image2topic'],
+    errorTypes: Object.keys(errorStatus),
+  })
   const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
   const app = await createServiceApp({
     service: 'vision',
@@ -23,6 +27,7 @@ export async function buildApp({ config, backends, logger }: VisionOptions): Pro
     checks,
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
+    redisCircuit,
   })
   image2Topic(app, { generation, gemini, metrics })
   return app

@@ -1,5 +1,5 @@
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, ErrorShape, HttpError, isKnownToClient } from '@knowalledge/service-kit'
+import { type App, ErrorShape, HttpError, isKnownToClient, NothingNew } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { findByHash } from '../drawing.ts'
 
@@ -21,7 +21,7 @@ export function images(app: App, { cache }: { cache: ResponseCache }): void {
         summary: 'A generated picture by its hash',
         tags: ['learning'],
         params: Params,
-        response: { 200: PictureBytes, 304: Type.Null(), 400: ErrorShape, 404: ErrorShape },
+        response: { 200: PictureBytes, 304: NothingNew, 400: ErrorShape, 404: ErrorShape },
       },
     },
     async (request, reply) => {
@@ -34,7 +34,7 @@ export function images(app: App, { cache }: { cache: ResponseCache }): void {
           'This picture is not kept any more. Ask for it again with POST /api/generate_image.',
         )
       reply.header('etag', etag).header('cache-control', 'public, max-age=31536000, immutable')
-      if (isKnownToClient(request, etag)) return reply.code(304).send(null)
+      if (isKnownToClient(request, etag)) return reply.code(304).send()
       return reply.type(drawing.mimeType).send(Buffer.from(drawing.base64, 'base64'))
     },
   )

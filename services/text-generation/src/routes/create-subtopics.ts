@@ -1,5 +1,5 @@
 import type { GenerationAnswer } from '@knowalledge/generation'
-import { type App, chooseLanguage, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -45,12 +45,12 @@ export function createSubtopics(app: App, tools: TextTools): void {
     {
       config,
       preValidation: trimTexts,
-      schema: { ...about, querystring: Question, response: { 200: Answer, 304: Type.Null(), ...errorResponses } },
+      schema: { ...about, querystring: Question, response: { 200: Answer, 304: NothingNew, ...errorResponses } },
     },
     async (request, reply) => {
       const question = { topic: request.query.topic, language: chooseLanguage(request.query.language, request.headers) }
       const answer = await tools.generation.run(subtopicsSpec(question, tools), contextOf(request, reply))
-      if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send(null)
+      if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send()
       return reply.send(shown(answer))
     },
   )

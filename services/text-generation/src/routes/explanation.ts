@@ -1,4 +1,4 @@
-import { type App, chooseLanguage, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
 import { explanationSpec, type TextTools } from '../questions.ts'
@@ -33,14 +33,14 @@ export function explanation(app: App, tools: TextTools): void {
         summary: 'Explanation of one subtopic',
         tags: ['learning'],
         querystring: Question,
-        response: { 200: Answer, 304: Type.Null(), ...errorResponses },
+        response: { 200: Answer, 304: NothingNew, ...errorResponses },
       },
     },
     async (request, reply) => {
       const { language: asked, ...rest } = request.query
       const question = { ...rest, language: chooseLanguage(asked, request.headers) }
       const answer = await tools.generation.run(explanationSpec(question, tools), contextOf(request, reply))
-      if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send(null)
+      if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send()
       const { value, cached, fromFallback } = answer
       return reply.send({
         subtopic: question.subtopic,
