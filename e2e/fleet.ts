@@ -16,6 +16,7 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     GEMINI_BASE_URL: emulator.url,
     GEMINI_API_KEY: 'e2e-key',
     LOG_LEVEL: 'warn',
+    DRAIN_MS: '0',
     ...env,
   }
   const start = (file: string, more = {}) => processForTest(t, file, { env: { ...shared, ...more } })
@@ -41,7 +42,7 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     vision,
     imageGeneration,
     counters,
-    startText: () => start(textGeneration),
+    startText: (more: Record<string, string> = {}) => start(textGeneration, more),
   }
 }
 

@@ -76,7 +76,7 @@ await start(async () => {
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {
-  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', ...given }
+  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given }
   return env.REDIS_URL || env.REDIS_HOST ? env : { ...env, REDIS_ENABLED: 'false' }
 }
 

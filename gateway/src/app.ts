@@ -17,10 +17,10 @@ import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
-import { createUpstreams, type UpstreamUrls } from './upstreams.ts'
+import { createUpstreams, type Upstreams, type UpstreamUrls } from './upstreams.ts'
 
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'ADMIN_TOKEN'>
+  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN'>
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
@@ -50,6 +50,7 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
     redisCircuit,
     ownOpenapiRoute: false,
   })
+  watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
@@ -57,4 +58,11 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
   proxied(app, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
   docs(app, { openapi: createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument) })
   return app
+}
+
+function watchWhileOpen(app: App, upstreams: Upstreams, intervalMs: number): void {
+  if (intervalMs === 0) return
+  const closed = new AbortController()
+  app.addHook('onReady', async () => upstreams.watch(intervalMs, closed.signal))
+  app.addHook('onClose', async () => closed.abort())
 }

@@ -26,6 +26,11 @@ export const settings = Type.Object({
     minimum: 100,
     maximum: 660_000,
   }),
+  UPSTREAM_CHECK_MS: setting.wholeNumber('How often each instance is asked whether it is ready; 0 never', {
+    default: 500,
+    minimum: 0,
+    maximum: 60_000,
+  }),
   ADMIN_TOKEN: Type.Optional(
     Type.String({
       description: 'Opens POST /api/admin/*; without it these routes do not exist',

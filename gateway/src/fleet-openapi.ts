@@ -11,12 +11,12 @@ export interface OpenapiDocument {
  * The services' documents and the gateway's own as one: what a client can reach through the door. A service that is
  * down keeps the paths it was last seen with.
  */
-export function createFleetOpenapi(upstreams: Upstreams, own: () => OpenapiDocument) {
+export function createFleetOpenapi({ all }: Upstreams, own: () => OpenapiDocument) {
   const lastSeen = new Map<string, Record<string, unknown>>()
   return {
     async refresh(): Promise<void> {
       await Promise.all(
-        Object.values(upstreams).map(async (upstream) => {
+        Object.values(all).map(async (upstream) => {
           const paths = await learningPaths(upstream)
           if (paths) lastSeen.set(upstream.name, paths)
         }),

@@ -1,10 +1,10 @@
 import type { ReadyCheck } from '@knowalledge/service-kit'
-import { request } from 'undici'
+import { answersWith200 } from './probe.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** One check a service: are there instances that answer `path` with 200? Fine with one, best with all. */
-export function serviceChecks(upstreams: Upstreams, path: '/health' | '/ready'): Record<string, ReadyCheck> {
-  return Object.fromEntries(Object.values(upstreams).map((upstream) => [upstream.name, checkOf(upstream, path)]))
+export function serviceChecks({ all }: Upstreams, path: '/health' | '/ready'): Record<string, ReadyCheck> {
+  return Object.fromEntries(Object.values(all).map((upstream) => [upstream.name, checkOf(upstream, path)]))
 }
 
 function checkOf({ urls }: Upstream, path: string): ReadyCheck {
@@ -16,16 +16,6 @@ function checkOf({ urls }: Upstream, path: string): ReadyCheck {
       const status = healthy === urls.length ? 'healthy' : healthy > 0 ? 'degraded' : 'unhealthy'
       return { status, ok: healthy > 0, instances: urls.length, healthy_instances: healthy }
     },
-  }
-}
-
-async function answersWith200(url: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const { statusCode, body } = await request(url, { signal })
-    await body.dump()
-    return statusCode === 200
-  } catch {
-    return false // refused, reset or late: that is what is being asked
   }
 }
 

@@ -31,3 +31,10 @@ export function upstreamError(service: ServiceName, error: Error): HttpError {
     cause,
   })
 }
+
+/** Nobody listens there: the next request goes elsewhere. */
+export function refused(error: Error): boolean {
+  return ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH'].includes(
+    (error.cause as NodeJS.ErrnoException | undefined)?.code ?? '',
+  )
+}

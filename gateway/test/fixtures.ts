@@ -23,7 +23,13 @@ export async function serviceForTest(t: Test, listener: RequestListener): Promis
 /** The gateway, listening; services that are not given refuse connections. */
 export async function gatewayForTest(t: Test, env: Environment = {}) {
   const dead = `http://127.0.0.1:${await freePort()}`
-  const config = loadConfig({ TEXT_GENERATION_URL: dead, VISION_URL: dead, IMAGE_GENERATION_URL: dead, ...env })
+  const config = loadConfig({
+    TEXT_GENERATION_URL: dead,
+    VISION_URL: dead,
+    IMAGE_GENERATION_URL: dead,
+    UPSTREAM_CHECK_MS: '0',
+    ...env,
+  })
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
   const logger = createLogger({ level: 'silent', pretty: false })
   const cache = createResponseCache()

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import httpProxy from '@fastify/http-proxy'
 import type { App } from '@knowalledge/service-kit'
 import { context, propagation } from '@opentelemetry/api'
-import { upstreamError } from '../upstream-errors.ts'
+import { refused, upstreamError } from '../upstream-errors.ts'
 import type { ServiceName, Upstreams } from '../upstreams.ts'
 
 interface ProxiedRoute {
@@ -42,8 +42,15 @@ export interface ProxyOptions {
   timeoutMs: number
 }
 
+/**
+ * An idle connection is closed from here, and sooner than a service that drains would end it (DRAIN_MS): a request is
+ * never sent into a connection that is being closed.
+ */
+const connections = { connections: 128, pipelining: 1, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 }
+
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
 export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void {
+  app.decorateRequest('upstreamUrl', '')
   for (const { service, method, prefix, path, endpoint } of routes) {
     app.register(httpProxy, {
       upstream: '',
@@ -53,12 +60,18 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
       httpMethods: [method],
       config: { endpoint },
       disableRequestLogging: true,
-      undici: { connections: 128, pipelining: 1, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+      undici: { ...connections, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
       replyOptions: {
-        getUpstream: () => upstreams[service].next(),
+        getUpstream: (request) => {
+          request.upstreamUrl = upstreams.all[service].next()
+          return request.upstreamUrl
+        },
         rewriteRequestHeaders: trustedHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
-        onError: (reply, { error }) => reply.send(upstreamError(service, error)),
+        onError: (reply, { error }) => {
+          if (refused(error)) upstreams.all[service].leaveOut(reply.request.upstreamUrl)
+          reply.send(upstreamError(service, error))
+        },
       },
     })
   }
@@ -78,4 +91,11 @@ function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHt
   const trusted = { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
   propagation.inject(context.active(), trusted) // where tracing is off, the client's own traceparent passes as it came
   return trusted
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Where this request was passed on to. */
+    upstreamUrl: string
+  }
 }

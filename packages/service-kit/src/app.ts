@@ -53,8 +53,9 @@ export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestT
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.removeContentTypeParser('text/plain') // so that it is a 415 and not a text where an object was meant
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
   logRequests(app)
   return app

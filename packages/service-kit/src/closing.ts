@@ -1,21 +1,30 @@
 import fp from 'fastify-plugin'
 
 /**
- * Lets a closing server end. Node waits for every open connection, and one that was busy when closing began would stay
- * open, idle, until its keep-alive ran out: so it is told to close, and closed once its answer is out.
+ * Lets a server end without losing anything. While it drains, `/ready` says no and answers close their connection, so
+ * that whoever balances load goes elsewhere. Node waits for every open connection, and one that was busy when closing
+ * began would stay open, idle, until its keep-alive ran out: so it is closed once its answer is out.
  */
 export const closing = fp(
   async (app) => {
-    let isClosing = false
+    const lifecycle = { draining: false }
+    app.decorate('lifecycle', lifecycle)
     app.addHook('preClose', async () => {
-      isClosing = true
+      lifecycle.draining = true
     })
     app.addHook('onSend', async (_request, reply) => {
-      if (isClosing) reply.header('connection', 'close')
+      if (lifecycle.draining) reply.header('connection', 'close')
     })
     app.addHook('onResponse', async () => {
-      if (isClosing) setImmediate(() => app.server.closeIdleConnections())
+      if (lifecycle.draining) setImmediate(() => app.server.closeIdleConnections())
     })
   },
   { name: 'closing' },
 )
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Set `draining` some time before `close()`: new requests are still answered, but should go elsewhere. */
+    lifecycle: { draining: boolean }
+  }
+}

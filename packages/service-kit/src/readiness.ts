@@ -50,8 +50,9 @@ export const readiness = fp<ReadinessOptions>(
       },
       async (_request, reply) => {
         const results = await runChecks(checks, timeoutMs)
+        if (app.lifecycle.draining) results.process = { status: 'draining', ok: false, response_time: '0.000s' }
         const failed = Object.entries(results).filter(([, result]) => !result.ok)
-        const status = failed.some(([name]) => checks[name]?.required)
+        const status = failed.some(([name]) => name === 'process' || checks[name]?.required)
           ? 'not_ready'
           : failed.length > 0
             ? 'degraded'
@@ -64,7 +65,7 @@ export const readiness = fp<ReadinessOptions>(
       },
     )
   },
-  { name: 'readiness' },
+  { name: 'readiness', dependencies: ['closing'] },
 )
 
 type TimedResult = CheckResult & { response_time: string }

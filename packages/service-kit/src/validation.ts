@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 
 type Fault = NonNullable<FastifyError['validation']>[number]
 
@@ -53,7 +53,7 @@ function fieldOf({ instancePath }: Fault): string {
 }
 
 /** For `preValidation`: lengths are counted after trimming, in texts and lists of texts of the body and of the query. */
-export async function trimTexts({ body, query }: FastifyRequest): Promise<void> {
+export function trimTexts({ body, query }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   for (const input of [body, query]) {
     if (typeof input !== 'object' || input === null || Array.isArray(input)) continue
     const fields = input as Record<string, unknown>
@@ -63,4 +63,5 @@ export async function trimTexts({ body, query }: FastifyRequest): Promise<void> 
         fields[name] = value.map((entry) => (typeof entry === 'string' ? entry.trim() : entry))
     }
   }
+  done()
 }

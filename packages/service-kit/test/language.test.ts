@@ -20,6 +20,14 @@ t.test('takes the asked language, whatever its form', async (t) => {
     t.same(chooseLanguage(asked, { 'accept-language': 'ko' }), { tag, name }, asked)
 })
 
+t.test('a flood of tags changes no answer', async (t) => {
+  for (let at = 0; at < 2_500; at++) chooseLanguage(`x${at}`, {})
+  for (const _ of ['looked up', 'known']) {
+    t.match(chooseLanguage('es', {}), { tag: 'es', name: 'Spanish' })
+    t.match(chooseLanguage('klingon!!', {}), { tag: 'en' })
+  }
+})
+
 t.test('falls back to Accept-Language by its weights, then to English', async (t) => {
   t.match(chooseLanguage(undefined, { 'accept-language': 'xx;q=0.9, de;q=0.5, fr;q=0.8' }), { tag: 'fr' })
   t.match(chooseLanguage('', { 'accept-language': 'ja' }), { tag: 'ja' })

@@ -3,5 +3,6 @@ export { type FaultMode, type FaultProxy, faultProxyForTest } from './fault-prox
 export { freePort } from './free-port.ts'
 export { type EdgeLogLine, nginxForTest, type TestNginx } from './nginx.ts'
 export { processForTest, type TestProcess } from './process.ts'
+export { prometheusForTest, type Sample, type TestPrometheus } from './prometheus.ts'
 export { redisForTest, redisServerForTest, type TestRedisServer } from './redis.ts'
 export type { TestContext } from './test-context.ts'

@@ -14,6 +14,13 @@ export interface TestProcess {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null>
 }
 
+interface ProcessOptions {
+  env?: Record<string, string>
+  readyPath?: string
+  /** To start again where another process was. */
+  port?: number
+}
+
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 /**
@@ -23,9 +30,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 export async function processForTest(
   t: TestContext,
   file: string,
-  { env = {}, readyPath = '/health' }: { env?: Record<string, string>; readyPath?: string } = {},
+  { env = {}, readyPath = '/health', port: given }: ProcessOptions = {},
 ): Promise<TestProcess> {
-  const port = await freePort()
+  const port = given ?? (await freePort())
   // Nothing of the caller's environment but the path: a developer's own GEMINI_API_KEY must not reach a test.
   const settings = { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: String(port), ...env }
   const child = spawn(process.execPath, [file], { cwd: root, env: settings, stdio: ['ignore', 'pipe', 'pipe'] })
