@@ -1,4 +1,4 @@
-import { createQuotaClient, quotaRedisOptions } from '@knowalledge/quota-client'
+import { createQuotaClient, quotaClusterOptions, quotaRedisOptions } from '@knowalledge/quota-client'
 import { createResponseCache } from '@knowalledge/response-cache'
 import {
   connectRedis,
@@ -17,11 +17,12 @@ await start(async () => {
   const config = loadConfig()
   const stopTracing = await startTracing({ service: 'gateway', endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT })
   const logger = createLogger({ level: config.LOG_LEVEL })
-  const redis = await connectRedis(config, quotaRedisOptions(), logger)
+  const profile = { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
+  const redis = await connectRedis(config, profile, logger)
   const faults = redisFaults(logger)
   const quota = createQuotaClient({ redis, ...quotaOptions(config), onFault: faults.of('quota') })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
-  const cacheRedis = await connectRedis(config, quotaRedisOptions(), logger)
+  const cacheRedis = await connectRedis(config, profile, logger)
   const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
   const app = await buildApp({
     config,

@@ -1,6 +1,6 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
-import { createQuotaClient, type QuotaClient, quotaRedisOptions } from '@knowalledge/quota-client'
+import { createQuotaClient, type QuotaClient, quotaClusterOptions, quotaRedisOptions } from '@knowalledge/quota-client'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import {
   connectRedis,
@@ -10,6 +10,7 @@ import {
   quotaOptions,
   type ReadyCheck,
   type RedisConfig,
+  type RedisProfile,
   redisCheck,
   redisFaults,
 } from '@knowalledge/service-kit'
@@ -48,8 +49,8 @@ const cacheCommandTimeoutMs = 250
 export async function openBackends(config: BackendsConfig, log: Logger): Promise<Backends> {
   // Two connections: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
-    connectRedis(config, quotaRedisOptions(), log),
-    connectRedis(config, { ...quotaRedisOptions(), commandTimeout: cacheCommandTimeoutMs }, log),
+    connectRedis(config, quotaProfile(), log),
+    connectRedis(config, cacheProfile(), log),
   ])
   const faults = redisFaults(log)
   const quota = createQuotaClient({ redis: quotaRedis, ...quotaOptions(config), onFault: faults.of('quota') })
@@ -97,5 +98,19 @@ function cacheOptions(config: BackendsConfig) {
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
     encodeError: (error: unknown) => (error instanceof HttpError ? error.toJSON() : undefined),
     decodeError: (encoded: unknown) => HttpError.fromJSON(encoded),
+  }
+}
+
+function quotaProfile(): RedisProfile {
+  return { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
+}
+
+/** As the quota's, but with more patience. */
+function cacheProfile(): RedisProfile {
+  const { single, cluster } = quotaProfile()
+  const patient = { commandTimeout: cacheCommandTimeoutMs }
+  return {
+    single: { ...single, ...patient },
+    cluster: { ...cluster, redisOptions: { ...cluster.redisOptions, ...patient } },
   }
 }

@@ -1,41 +1,52 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CircuitState } from '@knowalledge/metrics'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
 import type { ReadyCheck } from './readiness.ts'
-import { type RedisConfig, redisLocation } from './redis-location.ts'
+import { hostPorts, type RedisConfig, redisLocation } from './redis-location.ts'
 
 /** How long a starting process waits for Redis before it serves without it, in milliseconds. */
 const connectPatienceMs = 2_000
 
+/** How a connection behaves, whichever form Redis has. */
+export interface RedisProfile {
+  single: RedisOptions
+  cluster: ClusterOptions
+}
+
 /**
- * A connection to the configured Redis, or undefined when Redis is switched off. A Redis that cannot be reached is no
- * reason not to start: ioredis goes on trying, and the clients over it say when they are degraded.
+ * A connection to the configured Redis (one server, the one that sentinels name, or a cluster), or undefined when Redis
+ * is switched off. A Redis that cannot be reached is no reason not to start: ioredis goes on trying, and the clients
+ * over it say when they are degraded.
  */
 export async function connectRedis(
   config: RedisConfig,
-  options: RedisOptions,
+  profile: RedisProfile,
   log: Logger,
-): Promise<Redis | undefined> {
-  const location = redisLocation(config)
-  if (!location) return undefined
-  const redis = new Redis({ ...location, ...options, lazyConnect: true })
+): Promise<Redis | Cluster | undefined> {
+  const redis = create(config, profile)
+  if (!redis) return undefined
   redis.on('error', (error) => log.debug({ err: error }, 'Redis connection'))
   const connected = redis.connect().then(
     () => true,
     () => false, // the reason came as an `error` event; trying goes on
   )
   const inTime = await Promise.race([connected, sleep(connectPatienceMs, false, { ref: false })])
-  if (!inTime)
-    log.warn(
-      { host: location.host, port: location.port },
-      'Redis cannot be reached: starting without it, and trying on',
-    )
+  if (!inTime) log.warn('Redis cannot be reached: starting without it, and trying on')
   return redis
 }
 
+function create(config: RedisConfig, { single, cluster }: RedisProfile): Redis | Cluster | undefined {
+  const location = redisLocation(config)
+  if (!location) return undefined
+  if (config.REDIS_CLUSTER_NODES === undefined) return new Redis({ ...location, ...single, lazyConnect: true })
+  const { host: _host, port: _port, db: _db, ...credentials } = location
+  const redisOptions = { ...credentials, ...cluster.redisOptions }
+  return new Cluster(hostPorts(config.REDIS_CLUSTER_NODES, 6_379), { ...cluster, redisOptions, lazyConnect: true })
+}
+
 /** For `/ready`. Redis is never required: without it quota is kept low and cached answers come from memory. */
-export function redisCheck(redis: Redis | undefined): ReadyCheck {
+export function redisCheck(redis: Redis | Cluster | undefined): ReadyCheck {
   return {
     required: false,
     async check() {
