@@ -15,8 +15,7 @@ export { ErrorShape, errorResponses, NothingNew } from './schemas.ts'
 export { serve, start } from './serve.ts'
 export { createServiceApp, type ServiceAppOptions } from './service-app.ts'
 export {
-  cacheSettings,
-  geminiSettings,
+  geminiServiceSettings,
   type QuotaConfig,
   quotaOptions,
   quotaSettings,

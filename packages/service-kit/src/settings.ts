@@ -101,7 +101,7 @@ export function quotaOptions(config: QuotaConfig) {
   }
 }
 
-export const cacheSettings = {
+const cacheSettings = {
   CACHE_MEMORY_TTL_SECONDS: setting.wholeNumber('Fresh in memory', { default: 3_600, minimum: 1, maximum: 2_592_000 }),
   CACHE_REDIS_TTL_SECONDS: setting.wholeNumber('Fresh in Redis', { default: 7_200, minimum: 1, maximum: 2_592_000 }),
   CACHE_STALE_TTL_SECONDS: setting.wholeNumber('Kept as a stale fallback copy', {
@@ -117,7 +117,7 @@ export const cacheSettings = {
   }),
 }
 
-export const geminiSettings = {
+const geminiSettings = {
   GEMINI_API_KEY: setting.optionalText('Key of the Gemini API'),
   GOOGLE_API_KEY: setting.optionalText('The same by its other name; GEMINI_API_KEY goes first'),
   GEMINI_BASE_URL: Type.String({
@@ -142,6 +142,15 @@ export const geminiSettings = {
     maximum: 600_000,
   }),
 }
+
+/** Everything that a service which asks Gemini reads. */
+export const geminiServiceSettings = (defaultPort: number) => ({
+  ...serverSettings(defaultPort),
+  ...geminiSettings,
+  ...redisSettings,
+  ...quotaSettings,
+  ...cacheSettings,
+})
 
 function isTimeZone(value: string): boolean {
   try {

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { Type } from 'typebox'
 import { EnvironmentError, readEnvironment, setting } from '../src/environment.ts'
-import { geminiSettings, quotaSettings, redisSettings, serverSettings } from '../src/settings.ts'
+import { geminiServiceSettings } from '../src/settings.ts'
 
-const settings = Type.Object({ ...serverSettings(5001), ...redisSettings, ...quotaSettings, ...geminiSettings })
+const settings = Type.Object(geminiServiceSettings(5001))
 
 t.test('fills in the defaults of the contract', async (t) => {
   const config = readEnvironment(settings, {})

@@ -14,8 +14,12 @@ export interface TextGenerationOptions {
 
 /** The text-generation service: subtopics of a topic, and explanations of them. */
 export async function buildApp({ config, backends, logger }: TextGenerationOptions): Promise<App> {
-  const { quota, cache, gemini, checks } = backends
-  const metrics = createMetrics({ models: [config.GEMINI_TEXT_MODEL], errorTypes: Object.keys(errorStatus) })
+  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const metrics = createMetrics({
+    models: [config.GEMINI_TEXT_MODEL],
+    operations: ['create_subtopics', 'create_presentation'],
+    errorTypes: Object.keys(errorStatus),
+  })
   const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
   const app = await createServiceApp({
     service: 'text-generation',
@@ -25,6 +29,7 @@ export async function buildApp({ config, backends, logger }: TextGenerationOptio
     checks,
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
+    redisCircuit,
   })
   const tools = { generation, gemini, metrics }
   createSubtopics(app, tools)

@@ -1,21 +1,7 @@
-import {
-  cacheSettings,
-  type Environment,
-  geminiSettings,
-  quotaSettings,
-  readEnvironment,
-  redisSettings,
-  serverSettings,
-} from '@knowalledge/service-kit'
+import { type Environment, geminiServiceSettings, readEnvironment } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 
-export const settings = Type.Object({
-  ...serverSettings(5002),
-  ...geminiSettings,
-  ...redisSettings,
-  ...quotaSettings,
-  ...cacheSettings,
-})
+export const settings = Type.Object(geminiServiceSettings(5002))
 export type Config = Readonly<Static<typeof settings>>
 
 /** The only place where this service reads its environment. Throws EnvironmentError naming every fault. */
