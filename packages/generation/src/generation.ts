@@ -70,8 +70,12 @@ class GuardedGeneration implements Generation {
     if (held) return { state: 'hit', result: Promise.resolve(held) }
     return await inSpan('cache.claim', { operation: spec.operation }, () =>
       this.#cache.claim<T>(key, {
-        produce: async (signal) =>
-          callGuarded(spec, this.#tools, { ...context, signal, reservation: await group?.take() }),
+        produce: async (signal) => {
+          const reservation = await group?.take()
+          const produced = await callGuarded(spec, this.#tools, { ...context, signal, reservation })
+          if (produced.store) this.#tools.metrics.cacheOperation(spec.operation, 'store')
+          return produced
+        },
         signal: AbortSignal.any([context.signal, AbortSignal.timeout(this.#tools.timeoutMs + clientGraceMs)]),
         tags: answerTags(spec),
       }),

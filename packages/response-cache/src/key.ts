@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 export interface KeyParts {
   operation: string
@@ -17,7 +17,7 @@ export function cacheKey(parts: KeyParts): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
   // JSON quotes every part, so that no two inputs run together into the same text.
   const text = JSON.stringify([parts.operation, String(parts.promptVersion), parts.model, parts.language, input])
-  return `${parts.operation}:${createHash('sha256').update(text).digest('hex')}`
+  return `${parts.operation}:${hash('sha256', text)}`
 }
 
 /**

@@ -66,11 +66,16 @@ class LayeredCache implements ResponseCache {
     }
   }
 
+  peek<T>(key: string): Answer<T> | undefined {
+    this.#assertOpen()
+    // The caller says what lies under its keys: T is its word, not ours.
+    return this.#layers.inMemory(key) as Answer<T> | undefined
+  }
+
   async claim<T>(key: string, options: ClaimOptions<T>): Promise<Claim<T>> {
     this.#assertOpen()
     if (options.signal?.aborted) return { state: 'wait', result: rejected(options.signal.reason) }
-    // The caller says what lies under its keys: T is its word, not ours.
-    const held = this.#layers.inMemory(key) as Answer<T> | undefined
+    const held = this.peek<T>(key)
     if (held) return { state: 'hit', result: Promise.resolve(held) }
     const joined = this.#flights.get(key)
     const flight = joined ?? new Flight(key, this.#context)

@@ -80,6 +80,8 @@ export interface Claim<T> {
 }
 
 export interface ResponseCache {
+  /** A fresh copy in this process's memory, at once: for a caller that needs no more than that to answer. */
+  peek<T>(key: string): Answer<T> | undefined
   /** Finds a fresh answer, joins the call that is already making it, or leads. Never rejects for a fault of Redis. */
   claim<T>(key: string, options: ClaimOptions<T>): Promise<Claim<T>>
   /** A copy of any age up to `staleTtlMs`, from memory or Redis. Never rejects for a fault of Redis. */

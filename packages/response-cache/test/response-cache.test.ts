@@ -27,6 +27,17 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
       t.equal(cache.counts().memory, 1)
     })
 
+    t.test('peek shows what memory holds fresh, at once, and nothing else', async (t) => {
+      const [cache, clock] = await cached(t)
+      t.equal(cache.peek('k'), undefined)
+      await (await cache.claim('k', producing({ a: 1 }))).result
+      t.same(cache.peek('k'), { value: { a: 1 }, storedAtMs: clock.nowMs, layer: 'memory', coalesced: false })
+      clock.nowMs += HOUR_MS
+      t.equal(cache.peek('k'), undefined)
+      await cache.close()
+      t.throws(() => cache.peek('k'), { message: 'The response cache was closed' })
+    })
+
     t.test('many claims at once make one production', async (t) => {
       const [cache] = await cached(t)
       const production = new Production<number>()

@@ -1,6 +1,5 @@
-import { type Backends, createGeneration } from '@knowalledge/generation'
-import { createMetrics } from '@knowalledge/metrics'
-import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import { type Backends, createGenerationApp } from '@knowalledge/generation'
+import type { App, Logger } from '@knowalledge/service-kit'
 import type { Config } from './config.ts'
 import { generateImage } from './routes/generate-image.ts'
 import { images } from './routes/images.ts'
@@ -13,24 +12,16 @@ export interface ImageGenerationOptions {
 
 /** The image-generation service: a picture of a topic, and each picture again by its hash. */
 export async function buildApp({ config, backends, logger }: ImageGenerationOptions): Promise<App> {
-  const { quota, cache, gemini, checks, redisCircuit } = backends
-  const metrics = createMetrics({
-    models: [config.GEMINI_IMAGE_MODEL],
-    operations: ['generate_image'],
-    errorTypes: Object.keys(errorStatus),
-  })
-  const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
-  const app = await createServiceApp({
+  const { app, tools } = await createGenerationApp({
     service: 'image-generation',
     description: 'A picture of a topic.',
+    model: config.GEMINI_IMAGE_MODEL,
+    operations: ['generate_image'],
+    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    backends,
     logger,
-    metrics,
-    checks,
-    quota: () => quota.usage(),
-    cacheItems: () => cache.counts(),
-    redisCircuit,
   })
-  generateImage(app, { generation, gemini, metrics, cache, imageBackend: config.IMAGE_BACKEND })
-  images(app, { cache })
+  generateImage(app, tools, config.IMAGE_BACKEND)
+  images(app, tools)
   return app
 }

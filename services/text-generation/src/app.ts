@@ -1,6 +1,5 @@
-import { type Backends, createGeneration } from '@knowalledge/generation'
-import { createMetrics } from '@knowalledge/metrics'
-import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import { type Backends, createGenerationApp } from '@knowalledge/generation'
+import type { App, Logger } from '@knowalledge/service-kit'
 import type { Config } from './config.ts'
 import { createPresentation } from './routes/create-presentation.ts'
 import { createSubtopics } from './routes/create-subtopics.ts'
@@ -14,24 +13,15 @@ export interface TextGenerationOptions {
 
 /** The text-generation service: subtopics of a topic, and explanations of them. */
 export async function buildApp({ config, backends, logger }: TextGenerationOptions): Promise<App> {
-  const { quota, cache, gemini, checks, redisCircuit } = backends
-  const metrics = createMetrics({
-    models: [config.GEMINI_TEXT_MODEL],
-    operations: ['create_subtopics', 'create_presentation'],
-    errorTypes: Object.keys(errorStatus),
-  })
-  const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
-  const app = await createServiceApp({
+  const { app, tools } = await createGenerationApp({
     service: 'text-generation',
     description: 'Subtopics of a topic, and explanations of them.',
+    model: config.GEMINI_TEXT_MODEL,
+    operations: ['create_subtopics', 'create_presentation'],
+    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    backends,
     logger,
-    metrics,
-    checks,
-    quota: () => quota.usage(),
-    cacheItems: () => cache.counts(),
-    redisCircuit,
   })
-  const tools = { generation, gemini, metrics }
   createSubtopics(app, tools)
   createPresentation(app, tools)
   explanation(app, tools)

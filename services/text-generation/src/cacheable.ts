@@ -1,10 +1,13 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { GenerationAnswer } from '@knowalledge/generation'
 import { askedLanguage, isKnownToClient } from '@knowalledge/service-kit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Browsers for 5 minutes, the edge for 15, and the edge for a day when nothing better can be had. */
 const cacheable = 'public, max-age=300, s-maxage=900, stale-if-error=86400'
+
+/** By answer: one from memory is the same frozen object each time. */
+const etags = new WeakMap<object, string>()
 
 /**
  * Adds what browsers and the edge need to an answer, and says whether it is what the client already has (then: 304).
@@ -22,8 +25,16 @@ export function isWhatTheClientHas(
     reply.header('cache-control', 'no-store')
     return false
   }
-  // Weak: `cached` differs between two copies of the same answer.
-  const etag = `W/"${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}"`
+  const etag = etagOf(value)
   reply.header('cache-control', cacheable).header('etag', etag)
   return isKnownToClient(request, etag)
+}
+
+/** Weak: `cached` differs between two copies of the same answer. */
+function etagOf(value: object): string {
+  const known = etags.get(value)
+  if (known !== undefined) return known
+  const etag = `W/"${hash('sha256', JSON.stringify(value), 'base64url')}"`
+  etags.set(value, etag)
+  return etag
 }

@@ -1,9 +1,11 @@
 import type { ResponseSchema } from '@knowalledge/gemini'
 import type { Language } from '@knowalledge/service-kit'
 
-/** A prompt with the version that goes into cache keys: a changed wording gets a new version. */
+/** Versions go into cache keys: a changed wording gets a new one. */
+export const subtopicsVersion = 'subtopics-1'
+export const explanationVersion = 'explanation-1'
+
 export interface Prompt {
-  version: string
   system: string
   prompt: string
   schema: ResponseSchema
@@ -21,7 +23,6 @@ export interface SubtopicsQuestion {
 
 export function subtopicsPrompt({ topic, language }: SubtopicsQuestion): Prompt {
   return {
-    version: 'subtopics-1',
     system: `You plan courses. You answer in ${language.name} only. ${dataNotOrders}`,
     prompt: lines([
       ['Topic', topic],
@@ -53,7 +54,6 @@ export interface ExplanationQuestion {
 export function explanationPrompt(question: ExplanationQuestion): Prompt {
   const { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language } = question
   return {
-    version: 'explanation-1',
     system: `You are a patient teacher. You answer in ${language.name} only, in plain prose. ${dataNotOrders}`,
     prompt: lines([
       ['Topic', topic],

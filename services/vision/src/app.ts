@@ -1,6 +1,5 @@
-import { type Backends, createGeneration } from '@knowalledge/generation'
-import { createMetrics } from '@knowalledge/metrics'
-import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import { type Backends, createGenerationApp } from '@knowalledge/generation'
+import type { App, Logger } from '@knowalledge/service-kit'
 import type { Config } from './config.ts'
 import { image2Topic } from './routes/image2topic.ts'
 
@@ -12,23 +11,15 @@ export interface VisionOptions {
 
 /** The vision service: the topic of a picture. */
 export async function buildApp({ config, backends, logger }: VisionOptions): Promise<App> {
-  const { quota, cache, gemini, checks, redisCircuit } = backends
-  const metrics = createMetrics({
-    models: [config.GEMINI_VISION_MODEL],
-    operations: ['image2topic'],
-    errorTypes: Object.keys(errorStatus),
-  })
-  const generation = createGeneration({ quota, cache, metrics, timeoutMs: config.GEMINI_TIMEOUT_MS })
-  const app = await createServiceApp({
+  const { app, tools } = await createGenerationApp({
     service: 'vision',
     description: 'The topic of a picture.',
+    model: config.GEMINI_VISION_MODEL,
+    operations: ['image2topic'],
+    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    backends,
     logger,
-    metrics,
-    checks,
-    quota: () => quota.usage(),
-    cacheItems: () => cache.counts(),
-    redisCircuit,
   })
-  image2Topic(app, { generation, gemini, metrics })
+  image2Topic(app, tools)
   return app
 }

@@ -1,7 +1,5 @@
-import type { Gemini, Picture } from '@knowalledge/gemini'
-import { answerKey, type Generation, type GenerationSpec } from '@knowalledge/generation'
-import type { Metrics } from '@knowalledge/metrics'
-import type { ResponseCache } from '@knowalledge/response-cache'
+import type { Picture } from '@knowalledge/gemini'
+import { answerKey, type GenerationSpec, type GenerationTools } from '@knowalledge/generation'
 import { type App, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
@@ -25,16 +23,9 @@ const estimatedTokens = 500
 /** The prompt goes to the model as the person wrote it; this changes if that ever does. */
 const promptVersion = 'image-1'
 
-interface DrawingTools {
-  generation: Generation
-  gemini: Gemini
-  metrics: Metrics
-  cache: ResponseCache
-  imageBackend: 'gemini' | 'imagen'
-}
-
 /** `POST /api/generate_image`: a picture of what the prompt says. */
-export function generateImage(app: App, { generation, gemini, metrics, cache, imageBackend }: DrawingTools): void {
+export function generateImage(app: App, tools: GenerationTools, imageBackend: 'gemini' | 'imagen'): void {
+  const { generation, gemini, metrics, cache } = tools
   app.post(
     '/api/generate_image',
     {

@@ -1,8 +1,8 @@
-import type { GenerationAnswer } from '@knowalledge/generation'
+import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import { type App, chooseLanguage, contextOf, errorResponses, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
-import { explanationSpec, type TextTools } from '../questions.ts'
+import { explanationSpec } from '../questions.ts'
 
 const Body = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
@@ -44,7 +44,7 @@ const Answer = Type.Object({
 })
 
 /** `POST /api/create_presentation`: one explanation for each subtopic in `focus`. */
-export function createPresentation(app: App, tools: TextTools): void {
+export function createPresentation(app: App, tools: GenerationTools): void {
   app.post(
     '/api/create_presentation',
     {

@@ -1,9 +1,9 @@
-import type { GenerationAnswer } from '@knowalledge/generation'
+import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
-import { subtopicsSpec, type TextTools } from '../questions.ts'
+import { subtopicsSpec } from '../questions.ts'
 
 const Question = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
@@ -22,7 +22,7 @@ const Answer = Type.Object({
 })
 
 /** `POST /api/create_subtopics`, and `GET /api/subtopics` for browsers and the edge: fifteen subtopics of a topic. */
-export function createSubtopics(app: App, tools: TextTools): void {
+export function createSubtopics(app: App, tools: GenerationTools): void {
   const config = { endpoint: 'create_subtopics' as const }
   const about = { summary: 'Subtopics of a topic', tags: ['learning'] }
 

@@ -1,7 +1,8 @@
+import type { GenerationTools } from '@knowalledge/generation'
 import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
-import { explanationSpec, type TextTools } from '../questions.ts'
+import { explanationSpec } from '../questions.ts'
 
 const Question = Type.Object({
   topic: Type.String({ minLength: 1, maxLength: 500, examples: ['Photosynthesis'] }),
@@ -23,7 +24,7 @@ const Answer = Type.Object({
 })
 
 /** `GET /api/explanation`: one explanation of a presentation by itself, for browsers and the edge to keep. */
-export function explanation(app: App, tools: TextTools): void {
+export function explanation(app: App, tools: GenerationTools): void {
   app.get(
     '/api/explanation',
     {

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import type { Gemini } from '@knowalledge/gemini'
-import type { Generation } from '@knowalledge/generation'
-import type { Metrics } from '@knowalledge/metrics'
+import type { GenerationTools } from '@knowalledge/generation'
 import {
   type App,
   chooseLanguage,
@@ -42,14 +40,8 @@ const estimatedTokens = 2_000
 /** A picture at the bound takes half a gigabyte while it is scaled, so only this many are worked on at once. */
 const preparing = pLimit(2)
 
-interface VisionTools {
-  generation: Generation
-  gemini: Gemini
-  metrics: Metrics
-}
-
 /** `POST /api/image2topic`: the topic that a picture shows. */
-export function image2Topic(app: App, { generation, gemini, metrics }: VisionTools): void {
+export function image2Topic(app: App, { generation, gemini, metrics }: GenerationTools): void {
   app.register(multipart, {
     limits: {
       fileSize: maxImageBytes,

@@ -1,0 +1,48 @@
+import type { Gemini } from '@knowalledge/gemini'
+import { createMetrics, type Endpoint, type Metrics } from '@knowalledge/metrics'
+import type { ResponseCache } from '@knowalledge/response-cache'
+import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import type { Backends } from './backends.ts'
+import { createGeneration } from './generation.ts'
+import type { Generation } from './types.ts'
+
+export interface GenerationAppOptions {
+  service: string
+  /** One sentence for the docs. */
+  description: string
+  /** The configured model, a label of the metrics. */
+  model: string
+  operations: Endpoint[]
+  /** Patience with one answer in milliseconds, retries included. */
+  timeoutMs: number
+  backends: Backends
+  logger: Logger
+}
+
+/** What the routes of a service work with. */
+export interface GenerationTools {
+  generation: Generation
+  gemini: Gemini
+  metrics: Metrics
+  cache: ResponseCache
+}
+
+/** An app as each service before Gemini has it, ready for its routes, and what these work with. */
+export async function createGenerationApp(
+  options: GenerationAppOptions,
+): Promise<{ app: App; tools: GenerationTools }> {
+  const { service, description, model, operations, timeoutMs, backends, logger } = options
+  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
+  const app = await createServiceApp({
+    service,
+    description,
+    logger,
+    metrics,
+    checks,
+    quota: () => quota.usage(),
+    cacheItems: () => cache.counts(),
+    redisCircuit,
+  })
+  return { app, tools: { generation: createGeneration({ quota, cache, metrics, timeoutMs }), gemini, metrics, cache } }
+}
