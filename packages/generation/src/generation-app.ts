@@ -13,8 +13,7 @@ export interface GenerationAppOptions {
   /** The configured model, a label of the metrics. */
   model: string
   operations: Endpoint[]
-  /** Patience with one answer in milliseconds, retries included. */
-  timeoutMs: number
+  config: { GEMINI_TIMEOUT_MS: number; QUOTA_ADAPTIVE_ESTIMATES: boolean }
   backends: Backends
   logger: Logger
 }
@@ -31,7 +30,7 @@ export interface GenerationTools {
 export async function createGenerationApp(
   options: GenerationAppOptions,
 ): Promise<{ app: App; tools: GenerationTools }> {
-  const { service, description, model, operations, timeoutMs, backends, logger } = options
+  const { service, description, model, operations, config, backends, logger } = options
   const { quota, cache, gemini, checks, redisCircuit } = backends
   const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
@@ -44,5 +43,12 @@ export async function createGenerationApp(
     cacheItems: () => cache.counts(),
     redisCircuit,
   })
-  return { app, tools: { generation: createGeneration({ quota, cache, metrics, timeoutMs }), gemini, metrics, cache } }
+  const generation = createGeneration({
+    quota,
+    cache,
+    metrics,
+    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    adaptiveEstimates: config.QUOTA_ADAPTIVE_ESTIMATES,
+  })
+  return { app, tools: { generation, gemini, metrics, cache } }
 }

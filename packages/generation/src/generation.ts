@@ -6,6 +6,7 @@ import { tookTooLong } from './failures.ts'
 import { createGroup, type Group } from './group.ts'
 import { callGuarded, type GuardedCallTools } from './guarded-call.ts'
 import { inSpan } from './spans.ts'
+import { TokenEstimates } from './token-estimates.ts'
 import type { Generation, GenerationAnswer, GenerationSpec, RunContext } from './types.ts'
 
 export interface GenerationOptions {
@@ -14,6 +15,8 @@ export interface GenerationOptions {
   metrics: Metrics
   /** Patience with one answer in milliseconds, retries included. */
   timeoutMs: number
+  /** False: reserve the specs' own estimates for good. Default true: they learn. */
+  adaptiveEstimates?: boolean
   /** 0 ≤ x < 1, for the jitter of retries. Default Math.random. */
   random?: () => number
 }
@@ -31,8 +34,10 @@ const betterStale = new Set([
 const clientGraceMs = 200
 
 /** The one path that every Gemini call takes: cache → coalesce → reserve → call → settle → check → store, or a stale copy. */
-export function createGeneration({ random = Math.random, ...options }: GenerationOptions): Generation {
-  return new GuardedGeneration(options.cache, { ...options, random })
+export function createGeneration(options: GenerationOptions): Generation {
+  const { random = Math.random, adaptiveEstimates = true } = options
+  const estimates = new TokenEstimates(adaptiveEstimates)
+  return new GuardedGeneration(options.cache, { ...options, estimates, random })
 }
 
 class GuardedGeneration implements Generation {
@@ -52,8 +57,8 @@ class GuardedGeneration implements Generation {
     specs: GenerationSpec<T>[],
     context: RunContext,
   ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
-    const { quota, metrics } = this.#tools
-    const tokensEach = Math.max(0, ...specs.map((spec) => spec.estimatedTokens))
+    const { quota, metrics, estimates } = this.#tools
+    const tokensEach = Math.max(0, ...specs.map((spec) => estimates.tokens(spec)))
     const group = createGroup({ quota, metrics, tokensEach, outcome: context.outcome })
     const claims = await Promise.all(specs.map((spec) => this.#claim(spec, context, group)))
     group.open(claims.filter((claim) => claim.state === 'lead').length)

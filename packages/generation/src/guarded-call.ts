@@ -7,11 +7,13 @@ import type { HttpError } from '@knowalledge/service-kit'
 import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
 import { pauseFleet } from './pause-fleet.ts'
 import { inSpan } from './spans.ts'
+import type { TokenEstimates } from './token-estimates.ts'
 import { type Accepted, type GenerationLog, type GenerationSpec, type RunOutcome, UnusableAnswer } from './types.ts'
 
 export interface GuardedCallTools {
   quota: QuotaClient
   metrics: Metrics
+  estimates: TokenEstimates
   /** Patience with one answer in milliseconds, retries included. */
   timeoutMs: number
   /** 0 ≤ x < 1, for the jitter of retries. */
@@ -69,10 +71,11 @@ async function reserveFor<T>(
 
 async function reserve<T>(
   spec: GenerationSpec<T>,
-  { quota, metrics }: GuardedCallTools,
+  { quota, metrics, estimates }: GuardedCallTools,
   outcome: RunOutcome,
 ): Promise<Verdict> {
-  const { estimatedTokens: tokens, priority } = spec
+  const { priority } = spec
+  const tokens = estimates.tokens(spec)
   const verdict = await inSpan('quota.reserve', { tokens, priority }, () =>
     quota.reserve({ requests: 1, tokens, priority }),
   )
@@ -122,7 +125,8 @@ async function tryOnce<T>(
   if (totalTokens > 0) {
     // Zero means that Google did not say, as Imagen never does: then the estimate stands.
     reservation.settle(totalTokens)
-    tools.metrics.quotaEstimateRatio(spec.operation, totalTokens / spec.estimatedTokens)
+    tools.metrics.quotaEstimateRatio(spec.operation, totalTokens / reservation.tokens)
+    tools.estimates.settled(spec, totalTokens)
   }
   record('success', totalTokens)
   return await judge(spec, answer)

@@ -15,7 +15,7 @@ export interface GenerationSpec<T> {
   /** For invalidation, beside the operation's own tag. */
   topic?: string
   priority: Priority
-  /** Tokens to reserve for one call. */
+  /** Tokens to reserve for one call, until it is known what such calls use. */
   estimatedTokens: number
   /** Asks Gemini. Must heed `signal`. */
   call(signal: AbortSignal): Promise<GeminiAnswer<unknown>>

@@ -1,7 +1,7 @@
 import { GeminiError } from '@knowalledge/gemini'
 import { HttpError } from '@knowalledge/service-kit'
 import t from 'tap'
-import { UnusableAnswer } from '../src/index.ts'
+import { createGeneration, UnusableAnswer } from '../src/index.ts'
 import { answerOf, contextOf, generationForTest, limits, specOf } from './fixtures.ts'
 
 const unavailable = (details = {}) => new GeminiError('unavailable', 'fetch failed', { retryable: true, ...details })
@@ -314,4 +314,26 @@ t.test('the outcome tells the log line what was spent, and nothing for an answer
   const refused = contextOf()
   await t.rejects(generation.run(specOf('Heat', spec.call), refused))
   t.same(refused.outcome, { quota: 'refused' })
+})
+
+t.test('what is reserved learns from what is used, unless told not to', async (t) => {
+  for (const adaptiveEstimates of [true, false]) {
+    const { quota, cache, metrics } = generationForTest(t)
+    const learning = createGeneration({ quota, cache, metrics, timeoutMs: 5_000, adaptiveEstimates })
+    const ask = (topic: string) =>
+      learning.run(
+        specOf(topic, async () => answerOf(topic, 400)),
+        contextOf(),
+      )
+    for (let n = 0; n < 10; n++) await ask(`topic ${n}`)
+    const settled = (await quota.usage()).tokens.perMinute.current
+    const lost = specOf('lost', async () => {
+      throw new GeminiError('malformed', 'of unknown cost: the estimate stays charged')
+    })
+    await t.rejects(learning.run(lost, contextOf()))
+    const reserved = (await quota.usage()).tokens.perMinute.current - settled
+    t.equal(settled, 10 * 400)
+    if (adaptiveEstimates) t.ok(reserved < 1_000, `${reserved} tokens, on the way from 1,500 to 400`)
+    else t.equal(reserved, 1_500)
+  }
 })

@@ -70,6 +70,9 @@ export const quotaSettings = {
     exclusiveMinimum: 0,
     maximum: 1,
   }),
+  QUOTA_ADAPTIVE_ESTIMATES: setting.flag('false: reserve the same tokens for good; true: learn what calls use', {
+    default: true,
+  }),
   QUOTA_DAY_TIMEZONE: Type.Refine(
     Type.String({
       description: 'IANA zone whose midnight ends the day',

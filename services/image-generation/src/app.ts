@@ -5,7 +5,7 @@ import { generateImage } from './routes/generate-image.ts'
 import { images } from './routes/images.ts'
 
 export interface ImageGenerationOptions {
-  config: Pick<Config, 'GEMINI_IMAGE_MODEL' | 'GEMINI_TIMEOUT_MS' | 'IMAGE_BACKEND'>
+  config: Pick<Config, 'GEMINI_IMAGE_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES' | 'IMAGE_BACKEND'>
   backends: Backends
   logger: Logger
 }
@@ -17,7 +17,7 @@ export async function buildApp({ config, backends, logger }: ImageGenerationOpti
     description: 'A picture of a topic.',
     model: config.GEMINI_IMAGE_MODEL,
     operations: ['generate_image'],
-    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    config,
     backends,
     logger,
   })

@@ -6,7 +6,7 @@ import { createSubtopics } from './routes/create-subtopics.ts'
 import { explanation } from './routes/explanation.ts'
 
 export interface TextGenerationOptions {
-  config: Pick<Config, 'GEMINI_TEXT_MODEL' | 'GEMINI_TIMEOUT_MS'>
+  config: Pick<Config, 'GEMINI_TEXT_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES'>
   backends: Backends
   logger: Logger
 }
@@ -18,7 +18,7 @@ export async function buildApp({ config, backends, logger }: TextGenerationOptio
     description: 'Subtopics of a topic, and explanations of them.',
     model: config.GEMINI_TEXT_MODEL,
     operations: ['create_subtopics', 'create_presentation'],
-    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    config,
     backends,
     logger,
   })

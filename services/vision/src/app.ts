@@ -4,7 +4,7 @@ import type { Config } from './config.ts'
 import { image2Topic } from './routes/image2topic.ts'
 
 export interface VisionOptions {
-  config: Pick<Config, 'GEMINI_VISION_MODEL' | 'GEMINI_TIMEOUT_MS'>
+  config: Pick<Config, 'GEMINI_VISION_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES'>
   backends: Backends
   logger: Logger
 }
@@ -16,7 +16,7 @@ export async function buildApp({ config, backends, logger }: VisionOptions): Pro
     description: 'The topic of a picture.',
     model: config.GEMINI_VISION_MODEL,
     operations: ['image2topic'],
-    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    config,
     backends,
     logger,
   })
