@@ -1,10 +1,9 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 
-/** @fastify/multipart, for one, writes all headers at trace level. */
-const secretHeaders = ['authorization', 'cookie', 'x-api-key', 'x-goog-api-key']
-const secretPaths = secretHeaders.flatMap((name) =>
-  ['', '*.', '*.*.'].map((above) => `${above}["${name}"]`.replace('.[', '[')),
-)
+/** Where a library may log headers: @fastify/multipart does, at trace level. Wildcards would be paid for by every line. */
+const headersIn = ['', 'headers.', 'req.headers.', 'request.headers.', 'options.headers.', 'busboyOptions.headers.']
+const secretHeaders = ['authorization', 'cookie', '["x-api-key"]', '["x-goog-api-key"]']
+const secretPaths = headersIn.flatMap((above) => secretHeaders.map((name) => `${above}${name}`.replace('.[', '[')))
 
 export interface LoggerOptions {
   level: string
