@@ -84,6 +84,21 @@ t.test('a 503 of a service is passed on and not repeated', async (t) => {
   t.equal(calls, 1)
 })
 
+t.test('how the connection to a service stands is not passed on to the client', async (t) => {
+  const TEXT_GENERATION_URL = await serviceForTest(t, (request, response) => {
+    request.resume()
+    response.writeHead(200, { connection: 'close' }).end('{}')
+  })
+  const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL })
+  const { port } = new URL(url)
+  for (const connection of ['keep-alive', 'close']) {
+    const request = httpRequest({ port, method: 'POST', path: '/api/create_subtopics', headers: { connection } }).end()
+    const [response] = await once(request, 'response')
+    t.equal(response.headers.connection, connection)
+    response.resume()
+  }
+})
+
 t.test('several instances take turns', async (t) => {
   const names = ['a', 'b', 'c']
   const urls = await Promise.all(

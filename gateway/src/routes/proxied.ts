@@ -67,6 +67,7 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
           return request.upstreamUrl
         },
         rewriteRequestHeaders: trustedHeaders,
+        rewriteHeaders: endToEndHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
         onError: (reply, { error }) => {
           if (refused(error)) upstreams.all[service].leaveOut(reply.request.upstreamUrl)
@@ -91,6 +92,11 @@ function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHt
   const trusted = { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
   propagation.inject(context.active(), trusted) // where tracing is off, the client's own traceparent passes as it came
   return trusted
+}
+
+/** Whether the connection to the service stays open is nobody's business on this side. */
+function endToEndHeaders({ connection: _, 'keep-alive': __, ...headers }: IncomingHttpHeaders): IncomingHttpHeaders {
+  return headers
 }
 
 declare module 'fastify' {
