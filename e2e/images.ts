@@ -37,7 +37,8 @@ export async function imageForTest(t: TestContext, app: string): Promise<Image> 
   for (const step of stages.install.filter((instruction) => instruction.getKeyword() === 'RUN'))
     await run('sh', ['-ec', inDirectories(shellOf(step), { workspace, directory })], {
       cwd: workspace,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, npm_config_cache: process.env.npm_config_cache, ...env },
+      env: { ...process.env, ...env }, // with what this machine says of its registry
+      timeout: 60_000,
     })
   const final = (keyword: string) => stages.final.findLast((instruction) => instruction.getKeyword() === keyword)
   return {

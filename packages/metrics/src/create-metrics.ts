@@ -7,7 +7,14 @@ import {
   quotaEventInstruments,
 } from './instruments.ts'
 import { closedSet, endpointLabel } from './labels.ts'
-import type { AppMetrics, CircuitState, Metrics, MetricsOptions } from './types.ts'
+import {
+  type AppMetrics,
+  type CircuitState,
+  cacheResults,
+  geminiCallStatuses,
+  type Metrics,
+  type MetricsOptions,
+} from './types.ts'
 
 const circuitStateValues: Record<CircuitState, number> = { closed: 0, half_open: 1, open: 2 }
 
@@ -17,7 +24,7 @@ export function createMetrics(options: MetricsOptions = {}): AppMetrics {
   return {
     registry,
     ...quotaRecorders(registry),
-    ...cacheRecorders(registry),
+    ...cacheRecorders(registry, options),
     ...geminiRecorders(registry, options),
     ...businessRecorders(registry),
     ...errorRecorders(registry, options),
@@ -34,8 +41,11 @@ function quotaRecorders(registry: Registry): Pick<Metrics, 'quotaExceeded' | 'qu
   }
 }
 
-function cacheRecorders(registry: Registry): Pick<Metrics, 'cacheOperation'> {
+function cacheRecorders(registry: Registry, options: MetricsOptions): Pick<Metrics, 'cacheOperation'> {
   const { operations, hitRate } = cacheInstruments(registry)
+  for (const operation of options.operations ?? []) {
+    for (const result of cacheResults) operations.inc({ operation, result }, 0)
+  }
   let lookups = 0
   let hits = 0
   return {
@@ -52,6 +62,12 @@ function cacheRecorders(registry: Registry): Pick<Metrics, 'cacheOperation'> {
 function geminiRecorders(registry: Registry, options: MetricsOptions): Pick<Metrics, 'geminiCall'> {
   const { calls, duration, tokens } = geminiInstruments(registry)
   const modelLabel = closedSet(options.models ?? [])
+  for (const endpoint of options.operations ?? []) {
+    for (const model of options.models ?? []) {
+      for (const status of geminiCallStatuses) calls.inc({ endpoint, model, status }, 0)
+      tokens.inc({ endpoint, model }, 0)
+    }
+  }
   return {
     geminiCall(call) {
       const labels = { endpoint: endpointLabel(call.endpoint), model: modelLabel(call.model) }

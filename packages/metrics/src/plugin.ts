@@ -20,7 +20,7 @@ export const metricsPlugin = fp(serveMetrics, { name: 'metrics', fastify: '5.x' 
 async function serveMetrics(app: FastifyInstance, options: MetricsPluginOptions): Promise<void> {
   const { registry } = options.metrics
   measureRequests(app, options)
-  const refreshers = scrapeRefreshers(options)
+  const refresh = scrapeRefresh(options)
 
   await app.register(fastifyMetrics.default, {
     // fastify-metrics serves its client's global registry; here that is this app's own.
@@ -34,7 +34,7 @@ async function serveMetrics(app: FastifyInstance, options: MetricsPluginOptions)
       logLevel: 'warn',
       exposeHeadRoute: false,
       async preHandler() {
-        for (const refresh of refreshers) await refresh()
+        await refresh()
       },
       handler: () => registry.metrics(), // replaced by fastify-metrics with one that also sets the content type
     },
@@ -66,12 +66,13 @@ function measureRequests(app: FastifyInstance, { metrics }: MetricsPluginOptions
   })
 }
 
-function scrapeRefreshers({ metrics, quota, cacheItems }: MetricsPluginOptions): (() => void | Promise<void>)[] {
-  const refreshers: (() => void | Promise<void>)[] = []
-  if (quota) refreshers.push(createQuotaRefresh(metrics.registry, quota))
-  if (cacheItems) {
-    const gauge = cacheItemsGauge(metrics.registry)
-    refreshers.push(() => gauge.set({ layer: 'memory' }, cacheItems().memory))
+/** What is read when scraped, and not recorded when it happens. */
+function scrapeRefresh({ metrics, quota, cacheItems, redisCircuit }: MetricsPluginOptions): () => Promise<void> {
+  const items = cacheItemsGauge(metrics.registry)
+  const refreshQuota = quota && createQuotaRefresh(metrics.registry, quota)
+  return async () => {
+    const { degraded } = (await refreshQuota?.()) ?? { degraded: false }
+    if (redisCircuit) metrics.circuitBreakerState('redis', degraded ? 'open' : redisCircuit())
+    if (cacheItems) items.set({ layer: 'memory' }, cacheItems().memory)
   }
-  return refreshers
 }

@@ -5,8 +5,11 @@ import type { QuotaGauges } from './types.ts'
 // A scrape must not hang on a slow Redis: after this it shows the last known figures and `quota_degraded 1`.
 const quotaReadTimeoutMs = 20
 
-/** A function that brings the quota gauges up to date; it never rejects. */
-export function createQuotaRefresh(registry: Registry, readQuota: () => Promise<QuotaGauges>): () => Promise<void> {
+/** A function that brings the quota gauges up to date and says whether the quota is degraded; it never rejects. */
+export function createQuotaRefresh(
+  registry: Registry,
+  readQuota: () => Promise<QuotaGauges>,
+): () => Promise<{ degraded: boolean }> {
   const gauges = quotaInstruments(registry)
   let begun = 0
   let shown = 0
@@ -28,7 +31,9 @@ export function createQuotaRefresh(registry: Registry, readQuota: () => Promise<
   }
 
   return async () => {
-    gauges.degraded.set((await within(quotaReadTimeoutMs, read(), true)) ? 1 : 0)
+    const degraded = await within(quotaReadTimeoutMs, read(), true)
+    gauges.degraded.set(degraded ? 1 : 0)
+    return { degraded }
   }
 }
 

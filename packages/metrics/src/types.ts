@@ -22,22 +22,25 @@ export type QuotaLimitType = (typeof quotaLimitTypes)[number]
 export const imageSources = ['gemini', 'imagen', 'cache', 'fallback'] as const
 export type ImageSource = (typeof imageSources)[number]
 
-export type CacheResult = 'memory' | 'redis' | 'miss' | 'fallback' | 'coalesced' | 'store'
+export const cacheResults = ['memory', 'redis', 'miss', 'fallback', 'coalesced', 'store'] as const
+export type CacheResult = (typeof cacheResults)[number]
 export type ContentType = 'subtopics' | 'explanation' | 'topic'
 export type Validator = ContentType | 'request'
 export type CircuitState = 'closed' | 'half_open' | 'open'
 
 /** `success`, or the gemini package's kind of error. */
-export type GeminiCallStatus =
-  | 'success'
-  | 'not_configured'
-  | 'rate_limited'
-  | 'rejected'
-  | 'blocked'
-  | 'malformed'
-  | 'unavailable'
-  | 'timeout'
-  | 'cancelled'
+export const geminiCallStatuses = [
+  'success',
+  'not_configured',
+  'rate_limited',
+  'rejected',
+  'blocked',
+  'malformed',
+  'unavailable',
+  'timeout',
+  'cancelled',
+] as const
+export type GeminiCallStatus = (typeof geminiCallStatuses)[number]
 
 export interface GeminiCall {
   endpoint: Endpoint
@@ -83,6 +86,11 @@ export interface AppMetrics extends Metrics {
 export interface MetricsOptions {
   /** The configured models: the values of the `model` label beside `other`. */
   models?: readonly string[]
+  /**
+   * What this process answers through Gemini: these counters start at 0 instead of appearing with their first event,
+   * an increase that Prometheus would not see.
+   */
+  operations?: readonly Endpoint[]
   /** The codes of the error catalogue. Without them the first 50 snake_case codes seen are kept, later ones are `other`. */
   errorTypes?: readonly string[]
   /** The types of issue that validators report. Without them as for `errorTypes`. */
@@ -110,4 +118,9 @@ export interface MetricsPluginOptions {
   quota?: (() => Promise<QuotaGauges>) | undefined
   /** Entries in this process's memory cache, read when scraped. */
   cacheItems?: (() => { memory: number }) | undefined
+  /**
+   * How those who ask Redis find it, read when scraped: `circuit_breaker_state{service="redis"}`, which is open too
+   * while the quota is degraded. Absent without Redis.
+   */
+  redisCircuit?: (() => CircuitState) | undefined
 }

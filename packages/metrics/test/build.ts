@@ -25,7 +25,8 @@ export async function build(
 ): Promise<TestApp> {
   const metrics = createMetrics(options)
   const app = fastify()
-  await app.register(metricsPlugin, { metrics, quota: options.quota, cacheItems: options.cacheItems })
+  const { quota, cacheItems, redisCircuit } = options
+  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit })
   app.post('/api/create_subtopics', { config: { endpoint: 'create_subtopics' } }, async () => ({ subtopics: [] }))
   t.teardown(() => app.close())
   return { app, metrics, scrape: async () => (await app.inject('/metrics')).body }

@@ -162,3 +162,12 @@ t.test('two apps in one process do not mix', async (t) => {
   t.equal(samples(await one.registry.metrics()).get('subtopics_generated_total'), 15)
   t.equal(samples(await other.registry.metrics()).get('subtopics_generated_total'), 0)
 })
+
+t.test('the counters of a known operation start at 0, so that the first event is an increase', async (t) => {
+  const metrics = createMetrics({ models: ['m'], operations: ['image2topic'] })
+  const values = samples(await metrics.registry.metrics())
+  t.equal(values.get('gemini_api_calls_total{endpoint="image2topic",model="m",status="rate_limited"}'), 0)
+  t.equal(values.get('gemini_api_tokens_total{endpoint="image2topic",model="m"}'), 0)
+  t.equal(values.get('cache_operations_total{operation="image2topic",result="coalesced"}'), 0)
+  t.equal(values.get('cache_hit_rate'), undefined, 'a rate of nothing is no figure')
+})

@@ -100,3 +100,22 @@ t.test('an old answer never replaces a newer one', async (t) => {
   answer = Promise.reject(new Error('away'))
   t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
 })
+
+t.test('the circuit over Redis is open while the quota is degraded or another client goes on without it', async (t) => {
+  let degraded = false
+  let others: 'closed' | 'open' = 'closed'
+  const { scrape } = await build(t, { quota: async () => ({ ...usage, degraded }), redisCircuit: () => others })
+  const circuit = async () => samples(await scrape()).get('circuit_breaker_state{service="redis"}')
+  t.equal(await circuit(), 0)
+  degraded = true
+  t.equal(await circuit(), 2)
+  degraded = false
+  t.equal(await circuit(), 0)
+  others = 'open'
+  t.equal(await circuit(), 2)
+})
+
+t.test('without Redis there is no circuit to show', async (t) => {
+  const { scrape } = await build(t, { quota: async () => usage })
+  t.notMatch(await scrape(), 'circuit_breaker_state{')
+})
