@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { TestContext } from '@knowalledge/testing'
-import { DockerfileParser, type Instruction, type JSONInstruction } from 'dockerfile-ast'
+import { DockerfileParser, type Instruction } from 'dockerfile-ast'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const run = promisify(execFile)
@@ -34,8 +34,9 @@ export async function imageForTest(t: TestContext, app: string): Promise<Image> 
   const env = Object.assign({}, ...stages.app.map(environmentOf)) as Record<string, string>
 
   await copyContext(workspace)
+  // By `env`, as tap has every Node that is started load something of its own.
   for (const step of stages.install.filter((instruction) => instruction.getKeyword() === 'RUN'))
-    await run('sh', ['-ec', inDirectories(shellOf(step), { workspace, directory })], {
+    await run('env', ['-u', 'NODE_OPTIONS', 'sh', '-ec', inDirectories(shellOf(step), { workspace, directory })], {
       cwd: workspace,
       env: { ...process.env, ...env }, // with what this machine says of its registry
       timeout: 60_000,
@@ -83,11 +84,11 @@ function inDirectories(command: string, { workspace, directory }: { workspace: s
   return command.replaceAll(/\/workspace\b/g, workspace).replaceAll(/(?<!\w)\/image\b/g, directory)
 }
 
+/** The words of an exec form, after the flags. */
 function wordsOf(instruction: Instruction | undefined): string[] {
-  const text = instruction?.getRawArgumentsContent() ?? ''
-  const words = JSON.parse(text.slice(text.indexOf('['))) as string[]
-  if ((instruction as JSONInstruction | undefined) === undefined) throw new Error('no such instruction')
-  return words
+  const text = instruction?.getRawArgumentsContent()
+  if (!text) throw new Error('The Dockerfile lacks CMD or HEALTHCHECK')
+  return JSON.parse(text.slice(text.indexOf('['))) as string[]
 }
 
 /** What .dockerignore lets into the build. */

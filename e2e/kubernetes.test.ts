@@ -1,0 +1,259 @@
+import { settings as gateway, loadConfig as loadGateway } from '@knowalledge/gateway/config'
+import { settings as imageGeneration, loadConfig as loadImageGeneration } from '@knowalledge/image-generation/config'
+import { loadConfig as loadTextGeneration, settings as textGeneration } from '@knowalledge/text-generation/config'
+import { loadConfig as loadVision, settings as vision } from '@knowalledge/vision/config'
+import t from 'tap'
+import {
+  type ConfigMap,
+  type Ingress,
+  type KubernetesObject,
+  type NetworkPolicy,
+  render,
+  type Service,
+  unknownFields,
+  validate,
+  type Workload,
+} from './kubernetes.ts'
+
+const settings = { gateway, 'text-generation': textGeneration, vision, 'image-generation': imageGeneration }
+const load = {
+  gateway: loadGateway,
+  'text-generation': loadTextGeneration,
+  vision: loadVision,
+  'image-generation': loadImageGeneration,
+}
+const ports = { gateway: 5000, 'text-generation': 5001, vision: 5002, 'image-generation': 5003 }
+const ours = Object.keys(settings)
+/** The longest time from SIGTERM to the end of a process. */
+const shutdownSeconds = 10
+
+const overlays = { dev: render('dev'), prod: render('prod') }
+
+for (const [overlay, objects] of Object.entries(overlays)) {
+  const of = <T extends KubernetesObject>(...kinds: string[]) =>
+    objects.filter(({ kind }) => kinds.includes(kind)) as T[]
+  const workloads = of<Workload>('Deployment', 'StatefulSet')
+  const apps = workloads.filter(({ metadata }) => ours.includes(metadata.name))
+  const named = (kind: string) =>
+    of(kind)
+      .map(({ metadata }) => metadata.name)
+      .sort()
+
+  t.test(`${overlay}: every object is what Kubernetes' schemas say, with no field they do not know`, async (t) => {
+    for (const object of objects) await t.resolves(validate(object), `${object.kind} ${object.metadata.name}`)
+    t.equal(await unknownFields(t, objects), '')
+  })
+
+  t.test(
+    `${overlay}: each deployable has a Deployment, Service, autoscaler and disruption budget that find it`,
+    async (t) => {
+      for (const kind of ['HorizontalPodAutoscaler', 'PodDisruptionBudget']) t.same(named(kind), [...ours].sort(), kind)
+      t.same(apps.map(({ metadata }) => metadata.name).sort(), [...ours].sort())
+      for (const { metadata, spec } of workloads)
+        t.ok(selects(spec.selector, spec.template.metadata?.labels), `${metadata.name} selects its own pods`)
+      for (const { metadata, spec } of of<Service>('Service')) {
+        const behind = workloads.filter(({ spec: { template } }) =>
+          selects({ matchLabels: spec?.selector ?? {} }, template.metadata?.labels),
+        )
+        t.same(
+          behind.map(({ metadata }) => metadata.name),
+          [metadata.name],
+          `${metadata.name} leads to its pods alone`,
+        )
+        const open = behind.flatMap(portsOf)
+        for (const { targetPort, port } of spec?.ports ?? [])
+          t.match(
+            open.find(({ name }) => name === targetPort),
+            { containerPort: port },
+            `${metadata.name}:${port}`,
+          )
+      }
+      for (const object of of<KubernetesObject & { spec: { scaleTargetRef: { kind: string; name: string } } }>(
+        'HorizontalPodAutoscaler',
+      ))
+        t.match(object.spec.scaleTargetRef, { kind: 'Deployment', name: object.metadata.name })
+      for (const object of of<Workload>('PodDisruptionBudget'))
+        t.equal(workloads.filter(({ spec }) => selects(object.spec.selector, spec.template.metadata?.labels)).length, 1)
+    },
+  )
+
+  t.test(`${overlay}: every variable is a setting that its process knows and takes`, async (t) => {
+    const configMaps = new Map(of<ConfigMap>('ConfigMap').map(({ metadata, data }) => [metadata.name, data ?? {}]))
+    for (const { metadata, spec } of apps) {
+      const { properties } = settings[metadata.name as keyof typeof settings]
+      const [container] = spec.template.spec?.containers ?? []
+      const shared = container?.envFrom?.map(({ configMapRef }) => configMaps.get(configMapRef?.name ?? ''))
+      t.notOk(shared?.includes(undefined), `${metadata.name} reads ConfigMaps that exist`)
+      const own = container?.env?.map(({ name, value }) => [name, value ?? 'of-a-secret-of-the-cluster'])
+      const env = Object.assign({}, ...(shared ?? []), Object.fromEntries(own ?? [])) as Record<string, string>
+      t.ok('REDIS_HOST' in env, `${metadata.name} knows where Redis is`)
+      for (const name of Object.keys(env)) t.ok(name in properties, `${metadata.name}: ${name}`)
+      const config = load[metadata.name as keyof typeof load](env)
+      t.match(config, { REDIS_HOST: env.REDIS_HOST, PORT: ports[metadata.name as keyof typeof ports] })
+    }
+  })
+
+  t.test(`${overlay}: no secret has a value here, and only the services get the key`, async (t) => {
+    t.same(named('Secret'), [])
+    for (const { metadata, spec } of apps) {
+      const env = spec.template.spec?.containers.flatMap(({ env = [] }) => env) ?? []
+      for (const { name, value } of env)
+        if (/KEY|TOKEN|PASSWORD/.test(name)) t.equal(value, undefined, `${metadata.name}: ${name}`)
+      const key = env.find(({ name }) => name === 'GEMINI_API_KEY')?.valueFrom?.secretKeyRef
+      t.match(key, metadata.name === 'gateway' ? undefined : { name: 'gemini', key: 'api-key' }, metadata.name)
+      if (key && overlay === 'prod') t.not(key.optional, true, `without a key ${metadata.name} does not start`)
+    }
+  })
+
+  t.test(`${overlay}: every pod is restricted, limited, probed, and given time to stop`, async (t) => {
+    for (const { metadata, spec } of workloads) {
+      const pod = spec.template.spec
+      t.match(pod?.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, metadata.name)
+      t.equal(pod?.automountServiceAccountToken, false, metadata.name)
+      for (const container of pod?.containers ?? []) {
+        t.match(container.securityContext, {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        })
+        t.match(container.resources, { requests: { cpu: /\d/, memory: /\d/ }, limits: { memory: /\d/ } })
+        t.ok(container.livenessProbe && container.readinessProbe, metadata.name)
+      }
+    }
+    for (const { metadata, spec } of apps) {
+      const [container] = spec.template.spec?.containers ?? []
+      t.match(container?.livenessProbe?.httpGet, { path: '/health', port: 'http' })
+      t.match(container?.readinessProbe?.httpGet, { path: '/ready', port: 'http' })
+      t.match(portsOf({ spec }), [{ containerPort: ports[metadata.name as keyof typeof ports] }])
+      const preStop = Number(container?.lifecycle?.preStop?.sleep?.seconds)
+      t.ok(preStop > 0)
+      t.ok((spec.template.spec?.terminationGracePeriodSeconds ?? 0) > preStop + shutdownSeconds, metadata.name)
+      t.equal(spec.template.spec?.topologySpreadConstraints?.length, 2)
+    }
+  })
+
+  t.test(`${overlay}: traffic goes only where it is meant to go`, async (t) => {
+    const policies = of<NetworkPolicy>('NetworkPolicy')
+    const pods = new Map(workloads.map(({ metadata, spec }) => [metadata.name, spec.template.metadata?.labels ?? {}]))
+    const services = ['image-generation', 'text-generation', 'vision']
+    const users = ['gateway', ...services]
+    const expected: Record<string, string[]> = {
+      gateway: [],
+      ...Object.fromEntries(services.map((name) => [name, ['gateway']])),
+      ...(overlay === 'dev' && { redis: users, emulator: services }),
+    }
+    for (const to of pods.keys()) {
+      const from = [...pods.keys()].filter((name) => mayTalk(policies, { from: pods.get(name), to: pods.get(to) }))
+      t.same(from.sort(), [...(expected[to] ?? [])].sort(), `who reaches ${to}`)
+    }
+    const outside = (port: number) =>
+      [...pods]
+        .filter(([, labels]) => egress(policies, labels).some((rule) => leadsOutside(rule, port)))
+        .map(([name]) => name)
+    t.same(outside(443).sort(), services, 'who reaches Google')
+    t.same(outside(6379).sort(), overlay === 'prod' ? users : [], 'who reaches a Redis outside')
+    for (const { metadata, spec } of policies)
+      t.ok(
+        [...pods.values()].some((labels) => selects(spec?.podSelector, labels)),
+        `${metadata.name} is about someone`,
+      )
+  })
+
+  t.test(`${overlay}: the public sees the API and its docs, not the figures and levers`, async (t) => {
+    const [ingress] = of<Ingress>('Ingress')
+    const paths = ingress?.spec?.rules?.[0]?.http?.paths ?? []
+    const isOpen = (url: string) =>
+      paths.some(({ path = '', pathType }) => url === path || (pathType === 'Prefix' && url.startsWith(`${path}/`)))
+    for (const url of [
+      'create_subtopics',
+      'create_presentation',
+      'image2topic',
+      'generate_image',
+      'subtopics',
+      'explanation',
+    ])
+      t.ok(isOpen(`/api/${url}`), url)
+    for (const url of [
+      '/api/images/abc',
+      '/api/quota/stats',
+      '/api/health',
+      '/api/ready',
+      '/docs',
+      '/docs/static/index.html',
+      '/openapi.json',
+    ])
+      t.ok(isOpen(url), url)
+    for (const url of ['/metrics', '/health', '/ready', '/api/admin/cache', '/']) t.notOk(isOpen(url), url)
+    for (const { backend } of paths) t.match(backend.service, { name: 'gateway', port: { name: 'http' } })
+    t.equal(Boolean(ingress?.spec?.tls), overlay === 'prod')
+  })
+}
+
+t.test('a field that Kubernetes does not know is found, and so is a wrong type', async (t) => {
+  const found = structuredClone(overlays.prod.find(({ kind }) => kind === 'Deployment')) as unknown as {
+    spec: { replicas?: unknown; template: { spec: { containers: Record<string, unknown>[] } } }
+  } & KubernetesObject
+  Object.assign(found.spec.template.spec.containers[0] ?? {}, { readynessProbe: {} })
+  t.match(await unknownFields(t, [found]), /readynessProbe/)
+  found.spec.replicas = 'three'
+  await t.rejects(validate(found), /replicas/)
+})
+
+t.test('Redis is a StatefulSet with a disk in dev, and outside in prod; the emulator is in dev alone', async (t) => {
+  const names = (objects: KubernetesObject[]) => objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+  const [dev, prod] = [names(overlays.dev), names(overlays.prod)]
+  t.ok(dev.includes('StatefulSet redis') && dev.includes('Deployment emulator'))
+  t.same(
+    prod.filter((name) => /redis|emulator/.test(name)),
+    ['NetworkPolicy to-redis'],
+  )
+  const prodConfig = overlays.prod.filter(({ kind }) => kind === 'ConfigMap') as ConfigMap[]
+  t.notOk(
+    prodConfig.some(({ data }) => data && 'GEMINI_BASE_URL' in data),
+    'prod asks Google',
+  )
+})
+
+interface Selector {
+  matchLabels?: Record<string, string>
+  matchExpressions?: { key: string; operator: string; values?: string[] }[]
+}
+
+type Labels = Record<string, string> | undefined
+
+function selects({ matchLabels = {}, matchExpressions = [] }: Selector = {}, labels: Labels = {}): boolean {
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every(({ key, operator, values = [] }) => {
+      if (operator !== 'In') throw new Error(`this test does not know the operator ${operator}`)
+      return values.includes(labels[key] ?? '')
+    })
+  )
+}
+
+function portsOf({ spec }: Pick<Workload, 'spec'>) {
+  return spec.template.spec?.containers.flatMap(({ ports = [] }) => ports) ?? []
+}
+
+type Rule = NonNullable<NonNullable<NetworkPolicy['spec']>['egress']>[number]
+
+function egress(policies: NetworkPolicy[], labels: Labels): Rule[] {
+  return policies.flatMap(({ spec }) => (selects(spec?.podSelector, labels) ? (spec?.egress ?? []) : []))
+}
+
+/** Both ends must allow it: a pod is closed as soon as any policy is about it, and `nothing-but` is about all. */
+function mayTalk(policies: NetworkPolicy[], { from, to }: { from: Labels; to: Labels }): boolean {
+  const names = (peers: Rule['to'], labels: Labels) =>
+    peers?.some(
+      ({ podSelector, namespaceSelector }) => podSelector && !namespaceSelector && selects(podSelector, labels),
+    )
+  const isLetOut = egress(policies, from).some((rule) => names(rule.to, to))
+  const isLetIn = policies.some(
+    ({ spec }) => selects(spec?.podSelector, to) && spec?.ingress?.some((rule) => names(rule.from, from)),
+  )
+  return isLetOut && isLetIn
+}
+
+function leadsOutside({ to = [], ports = [] }: Rule, port: number): boolean {
+  return to.some(({ ipBlock }) => ipBlock) && ports.some((allowed) => allowed.port === port)
+}
