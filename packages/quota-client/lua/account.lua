@@ -127,12 +127,12 @@ local function adjust(key, s, bucket, r, t)
   s[SUM_R], s[SUM_T] = s[SUM_R] + r, s[SUM_T] + t
 end
 
--- `buckets` is 'bucket,requests,tokens;…' and `days` 'dayEnd,requests,tokens;…', as settle and release collect them.
-local function adjustAll(key, s, buckets, days, least)
-  for bucket, r, t in string.gmatch(buckets, '(%d+),(-?%d+),(-?%d+);') do
+-- `corrections` is 'bucket,requests,tokens;…' followed by 'dayEnd,requests,tokens|…', as the instances' ledgers write it.
+local function adjustAll(key, s, corrections, least)
+  for bucket, r, t in string.gmatch(corrections, '(%d+),(-?%d+),(-?%d+);') do
     adjust(key, s, tonumber(bucket), max(least, r), max(least, t))
   end
-  for dayEnd, r, t in string.gmatch(days, '(%d+),(-?%d+),(-?%d+);') do
+  for dayEnd, r, t in string.gmatch(corrections, '(%d+),(-?%d+),(-?%d+)|') do
     if tonumber(dayEnd) == s[DAY_END] then
       s[DAY_R], s[DAY_T] = max(0, s[DAY_R] + max(least, r)), max(0, s[DAY_T] + max(least, t))
     end

@@ -9,16 +9,19 @@
 -- ARGV[5] after how many milliseconds of silence an instance is gone
 -- ARGV[6] after how many milliseconds it no longer goes without
 -- ARGV[7] what it was granted lately, when it was refused since it was last heard, else empty
+-- ARGV[8] Redis's time when the caller said so, as far as it knows, 0 when it does not: what waited in a Redis that hung and is
+-- carried out after it must not pass for a sign of life since
 -- RETURNS the reply's head and the pool's account
 -- Atomic, because the counts in the account must be those of the registers.
 
 local account, instances, hungry = KEYS[1], KEYS[2], KEYS[3]
 local call, id, epoch, seen = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local goneAfter, hungryFor, use = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local goneAfter, hungryFor, use, saidAt = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 
 local s = load(account)
 if not s or (epoch ~= 0 and (s[EPOCH] ~= epoch or s[SEQ] < seen)) then return reply(call, REPORT_FIRST, s) end
-redis.call('ZADD', instances, NOW, id)
+if saidAt > 0 and NOW - saidAt > hungryFor then return reply(call, DECIDED, s) end
+redis.call('ZADD', instances, saidAt > 0 and min(NOW, saidAt) or NOW, id)
 redis.call('PEXPIRE', instances, 86400000)
 redis.call('ZREMRANGEBYSCORE', instances, '-inf', NOW - goneAfter)
 if use ~= '' then

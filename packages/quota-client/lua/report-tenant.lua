@@ -4,19 +4,18 @@
 -- ARGV[1] number of the call
 -- ARGV[2] length of the window in milliseconds
 -- ARGV[3] ends of yesterday, today and tomorrow, 'a,b,c'
--- ARGV[4] use to post 'bucket,requests,tokens;…'
--- ARGV[5] use to post by day
+-- ARGV[4] use to post, as corrections
 -- RETURNS the reply's head and the pool's account
 -- Atomic, because the tenant's account must be made anew and filled before anything is granted from it.
 
 local poolKey, tenantKey = KEYS[1], KEYS[2]
-local call, windowMs, ends, buckets, days = ARGV[1], tonumber(ARGV[2]), dayEnds(ARGV[3]), ARGV[4], ARGV[5]
+local call, windowMs, ends, used = ARGV[1], tonumber(ARGV[2]), dayEnds(ARGV[3]), ARGV[4]
 
 local pool = load(poolKey)
 if not pool then return reply(call, REPORT_FIRST) end
 local s = load(tenantKey)
 if not s or s[EPOCH] ~= pool[BIRTH] then s = createTenant(pool, windowMs, s ~= nil) end
 roll(tenantKey, s, windowMs, ends)
-adjustAll(tenantKey, s, buckets, days, 0)
+adjustAll(tenantKey, s, used, 0)
 store(tenantKey, s)
 return reply(call, DECIDED, pool)

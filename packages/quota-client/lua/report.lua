@@ -11,14 +11,16 @@
 -- ARGV[5] the birth of the state that the instance knows, 0 when it knows none
 -- ARGV[6] the epoch it knows
 -- ARGV[7] the number of writes it has seen in that epoch
--- ARGV[8] Redis's time, in milliseconds, by which another instance must have been heard to show that Redis was there
+-- ARGV[8] Redis's time, in milliseconds, since which another instance must have been heard to show that Redis was there;
+-- negative when that was settled by an earlier report
 -- ARGV[9] number of instances it knows, itself among them
 -- ARGV[10] the pool's day as it last saw it, 'dayEnd,requests,tokens'
--- ARGV[11] what it used in the state that it knows 'bucket,requests,tokens;…', taken only when that state is lost
--- ARGV[12] what it used without Redis, by bucket
--- ARGV[13] what it used without Redis, by day
--- ARGV[14] end of the pause it knows
--- ARGV[15] kind of that pause
+-- ARGV[11] what it used in the state that it knows, as corrections of buckets, taken only when that state is lost
+-- ARGV[12] what it used without Redis, as corrections
+-- ARGV[13] end of the pause it knows
+-- ARGV[14] kind of that pause
+-- ARGV[15] Redis's time just before this was sent
+-- ARGV[16] after how many milliseconds the caller has given up: what hung with Redis must not pass for a report made after it
 -- RETURNS the reply's head and the pool's account
 -- Atomic, because use must be posted before anything is granted on top of it.
 
@@ -26,7 +28,9 @@ local account, instances, reported = KEYS[1], KEYS[2], KEYS[3]
 local call, id, windowMs, ends = ARGV[1], ARGV[2], tonumber(ARGV[3]), dayEnds(ARGV[4])
 local birth, epoch, seen, heardBy = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local known, lastDay, usedBefore, usedAlone = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local daysAlone, pauseUntil, pauseKind = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
+local pauseUntil, pauseKind = tonumber(ARGV[13]), tonumber(ARGV[14])
+
+if NOW - tonumber(ARGV[15]) > tonumber(ARGV[16]) then return redis.error_reply('LATE the caller has given up') end
 
 local function openPhase(s)
   s[EPOCH], s[PHASE_ENDS], s[PHASE_INSTANCES] = NOW_US + 1, NOW + windowMs, known
@@ -62,16 +66,16 @@ if not s or behind then
   s.wipe, s.newDay = behind, true
   s[DAY_END], s[DAY_R], s[DAY_T], s[RESTORED_R], s[RESTORED_T] = day[1], day[2], day[3], day[2], day[3]
   openPhase(s)
-elseif (s[EPOCH] == epoch and known > 1 and nobodyElseWasHeard()) or madeByANewcomer(s) then
+elseif (s[EPOCH] == epoch and known > 1 and heardBy >= 0 and nobodyElseWasHeard()) or madeByANewcomer(s) then
   openPhase(s)
 end
 
 roll(account, s, windowMs, ends)
 if s[BIRTH] ~= birth then
-  adjustAll(account, s, usedBefore, '', 0)
+  adjustAll(account, s, usedBefore, 0)
   restoreDay(s)
 end
-adjustAll(account, s, usedAlone, daysAlone, 0)
+adjustAll(account, s, usedAlone, 0)
 if pauseUntil > s[PAUSE_UNTIL] then s[PAUSE_UNTIL], s[PAUSE_KIND] = pauseUntil, pauseKind end
 
 redis.call('ZADD', instances, NOW, id)

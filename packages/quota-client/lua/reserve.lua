@@ -3,36 +3,36 @@
 -- KEYS[1] the pool's account
 -- KEYS[2] the pool's register of refunds taken once
 -- KEYS[3] the tenant's account; the pool's again when there is no tenant
--- ARGV[1] number of the call
--- ARGV[2] the epoch the caller knows, 0 when it knows none
--- ARGV[3] the number of writes the caller has seen in that epoch
--- ARGV[4] length of the window in milliseconds
--- ARGV[5] ends of yesterday, today and tomorrow, 'a,b,c'
--- ARGV[6] the pool's limits 'rpm,rpd,tpm,tpd'
--- ARGV[7] the tenant's limits in the same form, else empty
--- ARGV[8] share of the limits that batch calls may fill
--- ARGV[9] runs of equal reservations 'count,requests,tokens,batch;…' with batch 0 or 1
--- ARGV[10] requests of all of them
--- ARGV[11] tokens of all of them
--- ARGV[12] end of the last pause after which the caller's probe was served; while its probe is out, how long the others
--- have to wait for it, negative
--- ARGV[13] the caller's fair part 'share,bucket,requests,tokens' while others go without, else empty
--- ARGV[14] corrections of the pool's buckets
--- ARGV[15] corrections of the pool's days
--- ARGV[16] corrections of the tenant's buckets
--- ARGV[17] corrections of the tenant's days
--- ARGV[18] name of the caller when its connection may resend, else empty
--- ARGV[19] number of these corrections
+-- ARGV[1] the question 'call,plain,batch,epoch,seen,requests,tokens,passed':
+--   call: number of the call; plain: 1 when reserve-hot.lua may decide; batch: 1 when a batch call is among them
+--   epoch: the one the caller knows, 0 when it knows none; seen: the number of writes it has seen in that epoch
+--   requests, tokens: of all the reservations together
+--   passed: end of the last pause after which the caller's probe was served; while its probe is out, how long the others
+--   have to wait for it, negative
+-- ARGV[2] the terms 'windowMs,margin,rpm,rpd,tpm,tpd,a,b,c': length of the window, share of the limits that batch calls
+-- may fill, the pool's limits, ends of yesterday, today and tomorrow
+-- ARGV[3] runs of equal reservations 'count,requests,tokens,batch;…' with batch 0 or 1
+-- ARGV[4] corrections of the pool
+-- The following, like KEYS[2] and KEYS[3], only when plain is 0:
+-- ARGV[5] the caller's fair part 'share,bucket,requests,tokens' while others go without, else empty
+-- ARGV[6] the tenant's limits 'rpm,rpd,tpm,tpd', else empty
+-- ARGV[7] corrections of the tenant
+-- ARGV[8] name of the caller when its connection may resend, else empty
+-- ARGV[9] number of these corrections
 -- RETURNS the reply's head, the pool's account and, if given, the tenant's; when not all were surely granted, three doubles a run: how many
 -- were, why the others were not (1 to 4 the pool's rpm, rpd, tpm, tpd; 5 to 8 the tenant's; 9 a pause), when to return
 -- Atomic, because what is free must not change between looking and taking, over all limits and instances.
 
 local poolKey, once, tenantKey = KEYS[1], KEYS[2], KEYS[3]
-local call, epoch, seen, windowMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local ends, poolLimits, tenantLimits, margin = dayEnds(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])
-local runs, allR, allT, passed, fair = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13]
-local buckets, days, tenantBuckets, tenantDays = ARGV[14], ARGV[15], ARGV[16], ARGV[17]
-local id, number = ARGV[18], tonumber(ARGV[19])
+local question, terms, runs, corrections, fair = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] or ''
+local tenantLimits, tenantCorrections, id, number = ARGV[6] or '', ARGV[7] or '', ARGV[8] or '', tonumber(ARGV[9])
+local call, hasBatch, epoch, seen, allR, allT, passed =
+  string.match(question, '^(%d+),%d,(%d),(%d+),(%d+),(%d+),(%d+),(-?[%d.]+)$')
+epoch, seen, allR, allT, passed = tonumber(epoch), tonumber(seen), tonumber(allR), tonumber(allT), tonumber(passed)
+local windowMs, margin, poolLimits, endsText =
+  string.match(terms, '^(%d+),([%d.e-]+),(%d+,%d+,%d+,%d+),(%d+,%d+,%d+)$')
+local ends = dayEnds(endsText)
+windowMs, margin = tonumber(windowMs), tonumber(margin)
 local PAUSED, RECOVERY_MS = 9, 25 * windowMs -- a whole limit comes back in 25 windows, a fifth in five
 
 local function account(key, s, limits, factor)
@@ -125,17 +125,18 @@ elseif epoch ~= 0 and (pool[EPOCH] ~= epoch or pool[SEQ] < seen) then
   return reply(call, REPORT_FIRST, pool)
 end
 roll(poolKey, pool, windowMs, ends)
-local corrected, tenantCorrected = buckets ~= '' or days ~= '', tenantBuckets ~= '' or tenantDays ~= ''
+local corrected, tenantCorrected = corrections ~= '', tenantCorrections ~= ''
 local least = (corrected or tenantCorrected) and leastCorrection(once, id, number) or 0
-if corrected then adjustAll(poolKey, pool, buckets, days, least) end
+if corrected then adjustAll(poolKey, pool, corrections, least) end
 
 local factor = min(1, pool[SHRINK_FACTOR] + max(0, NOW - pool[SHRINK_SINCE]) / RECOVERY_MS)
+if factor == 1 then pool[SHRINK_FACTOR] = 1 end
 local accounts = { account(poolKey, pool, poolLimits, factor) }
 if tenantLimits ~= '' then
   local s = load(tenantKey)
   if not s or s[EPOCH] ~= pool[BIRTH] then s = createTenant(pool, windowMs, s ~= nil) end
   roll(tenantKey, s, windowMs, ends)
-  if tenantCorrected then adjustAll(tenantKey, s, tenantBuckets, tenantDays, least) end
+  if tenantCorrected then adjustAll(tenantKey, s, tenantCorrections, least) end
   accounts[2] = account(tenantKey, s, tenantLimits, 1)
 end
 
@@ -162,7 +163,7 @@ end
 local function allFit()
   if paused or waiting or probing or fair ~= '' then return false end
   for _, a in ipairs(accounts) do
-    if fits(a, ceilings(a, string.find(runs, ',1;', 1, true) ~= nil), allR, allT, 1) < 1 then return false end
+    if fits(a, ceilings(a, hasBatch == '1'), allR, allT, 1) < 1 then return false end
   end
   return true
 end

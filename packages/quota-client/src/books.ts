@@ -11,6 +11,10 @@ export class Books {
     return this.#tenants
   }
 
+  get hasUseAlone(): boolean {
+    return this.pool.hasUseAlone
+  }
+
   tenant(id: string): Ledger {
     let ledger = this.#tenants.get(id)
     if (ledger === undefined) {

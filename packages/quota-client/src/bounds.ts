@@ -1,7 +1,7 @@
 import type { QuotaClientOptions, ReserveRequest, Tenant } from './types.ts'
 
 /** The largest number of requests or tokens that is taken for meant: sums of it stay exact in a double. */
-export const largestAmount = 1e12
+const largestAmount = 1e12
 
 /** Throws a RangeError that names the field and its bounds, unless `value` is a whole number within them. */
 export function requireWhole(name: string, value: number, smallest: number, largest = largestAmount): void {
@@ -29,6 +29,7 @@ export function requireValidOptions(options: QuotaClientOptions): void {
   if (safetyMargin !== undefined && !(safetyMargin > 0 && safetyMargin <= 1))
     throw new RangeError(`safetyMargin must be above 0 and at most 1, not ${safetyMargin}`)
   if (windowMs !== undefined) requireWhole('windowMs', windowMs, 240, 86_400_000)
+  if (options.answerWithinMs !== undefined) requireWhole('answerWithinMs', options.answerWithinMs, 1, 60_000)
   if (options.assumedInstances !== undefined) requireWhole('assumedInstances', options.assumedInstances, 1, 1_000_000)
 }
 

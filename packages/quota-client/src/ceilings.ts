@@ -14,5 +14,8 @@ export function ceilingsFor(priority: Priority, limits: Partial<QuotaLimits>, sa
 
 /** The limit that no wait will ever make large enough for these amounts, if there is one. */
 export function tooLargeFor(ceilings: QuotaLimits, requests: number, tokens: number): LimitType | undefined {
-  return limitTypes.find((type) => (type.startsWith('r') ? requests : tokens) > ceilings[type])
+  if (requests > ceilings.rpm) return 'rpm'
+  if (requests > ceilings.rpd) return 'rpd'
+  if (tokens > ceilings.tpm) return 'tpm'
+  return tokens > ceilings.tpd ? 'tpd' : undefined
 }

@@ -3,9 +3,10 @@ import { requireValidOptions, requireValidRequest } from './bounds.ts'
 import { CalendarDay } from './calendar-day.ts'
 import { ceilingsFor, tooLargeFor } from './ceilings.ts'
 import { MemoryStore, type StoreSettings } from './memory-store.ts'
+import { answerWithinMs } from './redis-options.ts'
 import { RedisStore } from './redis-store.ts'
 import { HeldReservation } from './reservation.ts'
-import type { Ask, Shortfall, Store } from './store.ts'
+import type { Ask, Shortfall, Store, Taken } from './store.ts'
 import type {
   PauseRequest,
   Priority,
@@ -36,6 +37,7 @@ export function createQuotaClient(options: QuotaClientOptions): QuotaClient {
   const store = new RedisStore(options.redis, {
     ...settings,
     assumedInstances: options.assumedInstances ?? 1,
+    answerWithinMs: options.answerWithinMs ?? answerWithinMs,
     onFault: options.onFault ?? (() => {}),
     elapsed: () => performance.now(),
   })
@@ -45,28 +47,27 @@ export function createQuotaClient(options: QuotaClientOptions): QuotaClient {
 /** The client over a store of either kind: what is decided without asking, and reservations around charges. */
 export class StoreBackedQuota implements QuotaClient {
   readonly #store: Store
-  readonly #settings: StoreSettings
+  readonly #safetyMargin: number
   readonly #ceilings: Record<Priority, QuotaLimits>
 
-  constructor(store: Store, settings: StoreSettings) {
+  constructor(store: Store, { limits, safetyMargin }: Pick<StoreSettings, 'limits' | 'safetyMargin'>) {
     this.#store = store
-    this.#settings = settings
-    const { limits, safetyMargin } = settings
+    this.#safetyMargin = safetyMargin
     this.#ceilings = {
       interactive: ceilingsFor('interactive', limits, safetyMargin),
       batch: ceilingsFor('batch', limits, safetyMargin),
     }
   }
 
-  async reserve(request: ReserveRequest): Promise<Verdict> {
-    requireValidRequest(request)
-    const ask: Ask = { ...request, tenant: request.tenant }
-    const hopeless = this.#tooLarge(ask)
-    if (hopeless !== undefined) return hopeless
-    const decision = await this.#store.decide(ask)
-    if (!decision.granted) return this.#refused(ask, decision, decision.reason)
-    const reservation = new HeldReservation(this.#store, decision, ask)
-    return { granted: true, degraded: decision.degraded, reservation }
+  reserve(request: ReserveRequest): Promise<Verdict> {
+    return new Promise((resolve) => {
+      requireValidRequest(request)
+      const { requests, tokens, priority, tenant } = request
+      const ask = { requests, tokens, priority, tenant }
+      const hopeless = this.#tooLarge(ask)
+      if (hopeless !== undefined) resolve(hopeless)
+      else this.#store.decide(ask, (decision) => resolve(this.#verdict(ask, decision)))
+    })
   }
 
   usage() {
@@ -81,6 +82,12 @@ export class StoreBackedQuota implements QuotaClient {
 
   close() {
     return this.#store.close()
+  }
+
+  #verdict(ask: Ask, decision: Taken | Shortfall): Verdict {
+    if (!decision.granted) return this.#refused(ask, decision, decision.reason)
+    const reservation = new HeldReservation(this.#store, decision, ask)
+    return { granted: true, degraded: decision.degraded, reservation }
   }
 
   #tooLarge(ask: Ask): Refused | undefined {
@@ -101,6 +108,6 @@ export class StoreBackedQuota implements QuotaClient {
 
   #ceilingsOf(ask: Ask, tenant: Tenant | undefined): QuotaLimits {
     if (tenant === undefined) return this.#ceilings[ask.priority]
-    return ceilingsFor(ask.priority, tenant.limits, this.#settings.safetyMargin)
+    return ceilingsFor(ask.priority, tenant.limits, this.#safetyMargin)
   }
 }

@@ -7,17 +7,21 @@ import { Alone } from './alone.ts'
 import { Attendance } from './attendance.ts'
 import { Books } from './books.ts'
 import { Breaker } from './breaker.ts'
-import { type FleetState, pauseKind } from './fleet-state.ts'
-import type { Ledger } from './ledger.ts'
+import type { DayEnds } from './calendar-day.ts'
+import type { FleetState } from './fleet-state.ts'
 import { type LastSight, LocalShare } from './local-share.ts'
 import type { StoreSettings } from './memory-store.ts'
 import { PauseGate } from './pause-gate.ts'
-import { answerWithinMs } from './redis-options.ts'
+import { Posting } from './posting.ts'
 import { type Reply, Scripts } from './scripts.ts'
 import type { QuotaClientOptions } from './types.ts'
 
+/** Trials without an answer after which a connection that seems open is given up: a second or more. */
+const trialsPerConnection = 5
+
 export interface LinkSettings extends StoreSettings {
   assumedInstances: number
+  answerWithinMs: number
   onFault: NonNullable<QuotaClientOptions['onFault']>
   /** Milliseconds of a clock that only runs forward. */
   elapsed: () => number
@@ -42,22 +46,25 @@ export class FleetLink {
   readonly #redis: Redis | Cluster
   readonly #settings: LinkSettings
   readonly #id = randomUUID()
+  readonly #posting: Posting
   #sight: Sight | undefined
   readonly #tenantSights = new Map<string, Sight>()
   /** Set while decisions are, or may be, this instance's own: during a fault, and until all have reported after it. */
   alone: Alone | undefined
   #mustReport = false
   #reporting: Promise<void> | undefined
-  #tenantsOwe = false
   #recovering = false
   #announced = false
   #closed = false
+  #textOf: DayEnds | undefined
+  #text = ''
 
   constructor(redis: Redis | Cluster, settings: LinkSettings) {
     this.#redis = redis
     this.#settings = settings
     this.scripts = new Scripts(redis, { name: settings.pool, windowMs: settings.windowMs })
     this.gate = new PauseGate(settings.windowMs)
+    this.#posting = new Posting(this, { id: this.#id, settings })
     this.attendance = new Attendance(settings.windowMs, () => void this.attend())
   }
 
@@ -75,8 +82,15 @@ export class FleetLink {
     return this.#sight.atMs + (this.#settings.elapsed() - this.#sight.seenAt)
   }
 
-  dayEnds() {
+  dayEnds(): DayEnds {
     return this.#settings.day.endsAround(this.nowMs())
+  }
+
+  /** As the scripts read them. */
+  dayEndsText(): string {
+    const ends = this.dayEnds()
+    if (ends !== this.#textOf) [this.#textOf, this.#text] = [ends, ends.join()]
+    return this.#text
   }
 
   /** Takes over what a reply says about the pool, and leaves the share when all have reported. */
@@ -86,8 +100,12 @@ export class FleetLink {
     if (reply.state === null) return
     this.#sight = sight(reply.state)
     this.gate.learn(reply.state.pause)
-    const phaseIsOver = reply.state.phaseEndsMs <= reply.nowMs
-    if (this.alone !== undefined && !this.#mustReport && phaseIsOver) this.#recovered()
+    this.#leavePhase(this.#sight)
+  }
+
+  /** Redis's time until which nobody takes anything in a phase: three beats, in which all that are there report. */
+  get holdUntilMs(): number {
+    return (this.state?.epoch ?? 0) / 1000 + 3 * this.attendance.beatMs
   }
 
   get isReady(): boolean {
@@ -106,13 +124,13 @@ export class FleetLink {
     return view.whole
   }
 
-  /** Waits until the connection can be used, or rejects after 50 ms. */
+  /** Waits until the connection can be used, or rejects when that takes too long. */
   async ready(): Promise<void> {
     if (this.isReady) return
     const redis = this.#redis
     if (redis.status === 'end') throw new Error('the connection to Redis was closed')
     if (redis.status === 'wait') redis.connect().catch(() => {}) // its failure is the error event awaited below
-    await once(redis, 'ready', { signal: AbortSignal.timeout(answerWithinMs) })
+    await once(redis, 'ready', { signal: AbortSignal.timeout(this.#settings.answerWithinMs) })
   }
 
   /** Redis failed or did not answer: from now on this instance decides by itself, until it has reported. */
@@ -143,16 +161,18 @@ export class FleetLink {
   async attend(): Promise<void> {
     if (this.#mustReport || this.breaker.isOpen) return
     const { attendance } = this
-    const { epoch = 0, writes = 0 } = this.state ?? {}
+    const { state } = this
+    const { epoch = 0, writes = 0 } = state ?? {}
     const { goneAfterMs, hungryForMs } = attendance
     try {
       await this.ready()
+      const saidAtMs = state === undefined ? 0 : this.nowMs()
       const hungryUse = attendance.hungryUse(this.#settings.elapsed())
-      const reply = await within(
-        this.scripts.attend({ id: this.#id, epoch, seen: writes, goneAfterMs, hungryForMs, hungryUse }),
+      const reply = await this.within(
+        this.scripts.attend({ id: this.#id, epoch, seen: writes, goneAfterMs, hungryForMs, hungryUse, saidAtMs }),
       )
       this.breaker.succeeded()
-      if (!reply.decided) return await this.report()
+      if (!reply.decided) return await (this.state?.epoch === state?.epoch ? this.report() : undefined)
       this.learn(reply)
       attendance.registered(reply.state?.instances ?? 1, reply.nowMs)
       this.#forgetIdleTenants()
@@ -169,78 +189,33 @@ export class FleetLink {
   async #post(): Promise<void> {
     this.#mustReport = true
     this.alone ??= this.#shareOfLastSight()
-    const { windowMs } = this.#settings
-    const known = this.state
-    const number = this.books.nextReport++
-    const { usedBefore, usedAlone } = this.books.pool.beginReport(number, this.#bucket())
-    let reply: Reply
-    try {
-      reply = await within(
-        this.scripts.report({
-          id: this.#id,
-          windowMs,
-          dayEnds: this.dayEnds().join(),
-          birth: known?.birth ?? 0,
-          epoch: known?.epoch ?? 0,
-          seen: known?.writes ?? 0,
-          heardByMs: (this.#sight?.atMs ?? this.nowMs()) + 2 * this.attendance.beatMs,
-          instances: Math.max(1, known?.instances ?? this.#settings.assumedInstances),
-          lastDay: known === undefined ? '0,0,0' : `${known.dayEndMs},${known.day.requests},${known.day.tokens}`,
-          usedBefore,
-          usedAlone,
-          pause: { untilMs: this.gate.pause.untilMs, kind: pauseKind(this.gate.pause.limitType) },
-        }),
-      )
-    } catch (error) {
-      this.books.pool.notPosted()
-      throw error
-    }
-    const lost = reply.state?.birth !== known?.birth
-    this.books.pool.posted(lost)
-    this.#tenantsOwe ||= lost
-    await this.#postTenants(number)
+    const lastGoodMs = this.#sight?.atMs ?? this.nowMs()
+    await this.#posting.post(lastGoodMs + 2 * this.attendance.beatMs)
+    this.breaker.succeeded() // from here on reservations wait for the end of this report
+    while (this.books.hasUseAlone) await this.#posting.post(-1) // what was used while the report was on its way
     this.#mustReport = false
-    this.breaker.succeeded()
-    this.learn(reply)
+    if (this.#sight !== undefined) this.#leavePhase(this.#sight)
     if (this.alone !== undefined)
-      this.#announce(new Error('the shared state was lost or unreachable; others have yet to report'))
-  }
-
-  async #postTenants(number: number): Promise<void> {
-    const posts = [...this.books.tenants].map(([id, ledger]) => this.#postTenant(id, { ledger, number }))
-    const outcomes = await Promise.allSettled(posts)
-    const failure = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failure !== undefined) throw failure.reason
-    this.#tenantsOwe = false
-  }
-
-  async #postTenant(id: string, { ledger, number }: { ledger: Ledger; number: number }): Promise<void> {
-    const { usedBefore, usedAlone } = ledger.beginReport(number, this.#bucket())
-    const used = { buckets: (this.#tenantsOwe ? usedBefore : '') + usedAlone.buckets, days: usedAlone.days }
-    const { windowMs } = this.#settings
-    try {
-      const tenantKey = this.scripts.tenantKey(id)
-      await within(this.scripts.reportTenant({ windowMs, dayEnds: this.dayEnds().join(), tenantKey, used }))
-      ledger.posted(this.#tenantsOwe)
-    } catch (error) {
-      ledger.notPosted()
-      throw error
-    }
+      this.#announce(new Error('the shared state was lost or out of reach; others have to report'))
   }
 
   /** Tries in the background until Redis answers a harmless question, then reports. */
   async #recover(): Promise<void> {
     this.#recovering = true
+    let unanswered = 0
     while (!this.#closed && (this.#mustReport || this.breaker.isOpen)) {
       await delay(Math.min(250, this.attendance.beatMs), undefined, { ref: false })
       if (this.#closed || this.#redis.status !== 'ready') continue
       try {
         const { windowMs } = this.#settings
-        await within(this.scripts.usage({ windowMs, dayEnds: this.dayEnds().join() }))
+        await this.within(this.scripts.usage({ windowMs, dayEnds: this.dayEndsText() }))
         if (this.#mustReport) await this.report()
         this.breaker.succeeded()
       } catch {
         this.breaker.failed() // still down, and known to be: tried again after the delay
+        unanswered += 1
+        // The peer may have vanished without a word: dial again rather than wait for TCP to notice.
+        if (unanswered % trialsPerConnection === 0) this.#redis.disconnect(true)
       }
     }
     this.#recovering = false
@@ -260,15 +235,20 @@ export class FleetLink {
     return new Alone(this.#settings, { instances, sights, nowMs })
   }
 
-  /** Trusted when nobody else can have used much since: nobody else is there, or the sight is younger than two beats. */
+  /**
+   * Trusted when others can hardly have used more since: there are none, or the sight is younger than two beats and nobody
+   * went without, who would have taken what was free before it was seen.
+   */
   #lastSight(sight: Sight | undefined, instances: number): LastSight | undefined {
     if (sight === undefined) return undefined
     const age = this.#settings.elapsed() - sight.seenAt
-    const trusted = instances === 1 || age <= 2.5 * this.attendance.beatMs + 3 * answerWithinMs
+    const isFresh = age <= 2.5 * this.attendance.beatMs + 3 * this.#settings.answerWithinMs
+    const trusted = instances === 1 || (isFresh && sight.state.hungry === 0)
     return { state: sight.state, atMs: sight.atMs, trusted }
   }
 
-  #recovered(): void {
+  #leavePhase({ state, atMs }: Sight): void {
+    if (this.alone === undefined || this.#mustReport || state.phaseEndsMs > atMs) return
     this.alone = undefined
     if (!this.#announced) return
     this.#announced = false
@@ -281,27 +261,30 @@ export class FleetLink {
     this.#settings.onFault({ state: 'degraded', cause })
   }
 
-  #bucket(): number {
+  /** The bucket that Redis is in, as far as this instance can tell. */
+  bucket(): number {
     return Math.floor((this.nowMs() * bucketsPerWindow) / this.#settings.windowMs)
   }
 
   #forgetIdleTenants(): void {
-    this.books.forgetIdleTenants(this.#bucket())
+    this.books.forgetIdleTenants(this.bucket())
     for (const [id, { seenAt }] of this.#tenantSights)
       if (this.#settings.elapsed() - seenAt > this.#settings.windowMs && !this.books.tenants.has(id))
         this.#tenantSights.delete(id)
   }
-}
 
-/** The answer, or a rejection after 50 ms, whatever the connection's own options are. */
-export async function within<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Redis did not answer within ${answerWithinMs} ms`)), answerWithinMs)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
+  /** The answer, or a rejection when it takes too long, whatever the connection's own options are. */
+  async within<T>(answer: Promise<T>): Promise<T> {
+    const { answerWithinMs } = this.#settings
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const give = () => reject(new Error(`Redis did not answer within ${answerWithinMs} ms`))
+      timer = setTimeout(() => setImmediate(give), answerWithinMs)
+    })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }

@@ -1,11 +1,12 @@
 import { type Amount, bucketsPerWindow } from './account.ts'
-import type { Corrections } from './scripts.ts'
 import type { StoredCharge } from './store.ts'
 
 type ByTime = Map<number, Amount>
 
 /** Corrections on their way: kept until it is known whether they were made. */
-export interface SentCorrections extends Corrections {
+export interface SentCorrections {
+  /** As the scripts read them. */
+  text: string
   sent: { buckets: ByTime; days: ByTime; overruns: { buckets: ByTime; days: ByTime } }
 }
 
@@ -24,6 +25,10 @@ export class Ledger {
 
   get hasCorrections(): boolean {
     return this.#pending.buckets.size > 0 || this.#pending.days.size > 0
+  }
+
+  get hasUseAlone(): boolean {
+    return this.#alone.buckets.size > 0
   }
 
   /** Nothing to send, nothing to put back. */
@@ -55,7 +60,7 @@ export class Ledger {
     if (!this.hasCorrections) return undefined
     const sent = this.#pending
     this.#pending = emptyCorrections()
-    return { buckets: textOf(sent.buckets), days: textOf(sent.days), sent }
+    return { text: textOf(sent.buckets, ';') + textOf(sent.days, '|'), sent }
   }
 
   /** They surely were not made: they wait again. */
@@ -69,13 +74,13 @@ export class Ledger {
   }
 
   /** What is to be posted now: use in a state that may be lost, and use without Redis. Follow with `posted` or `notPosted`. */
-  beginReport(number: number, bucket: number): { usedBefore: string; usedAlone: Corrections } {
+  beginReport(number: number, bucket: number): { usedBefore: string; usedAlone: string } {
     prune(this.#shared, bucket)
     this.#posting = this.#alone
     this.#alone = { buckets: new Map(), days: new Map() }
     this.#beingPosted = number
-    const usedAlone = { buckets: textOf(this.#posting.buckets), days: textOf(this.#posting.days) }
-    return { usedBefore: textOf(this.#shared), usedAlone }
+    const usedAlone = textOf(this.#posting.buckets, ';') + textOf(this.#posting.days, '|')
+    return { usedBefore: textOf(this.#shared, ';'), usedAlone }
   }
 
   posted(stateWasLost: boolean): void {
@@ -134,8 +139,8 @@ function prune(times: ByTime, bucket: number): void {
   }
 }
 
-function textOf(times: ByTime): string {
+function textOf(times: ByTime, end: ';' | '|'): string {
   let text = ''
-  for (const [time, { requests, tokens }] of times) text += `${time},${requests},${tokens};`
+  for (const [time, { requests, tokens }] of times) text += `${time},${requests},${tokens}${end}`
   return text
 }

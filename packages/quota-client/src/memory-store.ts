@@ -4,7 +4,15 @@ import { ceilingsFor } from './ceilings.ts'
 import { PauseGate } from './pause-gate.ts'
 import { pauseLength } from './pause-length.ts'
 import { shrunk } from './shrinkage.ts'
-import { type Ask, longestRefusal, type Shortfall, type Store, type StoredCharge, type Taken } from './store.ts'
+import {
+  type Answer,
+  type Ask,
+  longestRefusal,
+  type Shortfall,
+  type Store,
+  type StoredCharge,
+  type Taken,
+} from './store.ts'
 import type { PauseRequest, QuotaLimits, QuotaUsage, Tenant } from './types.ts'
 import { usageOfAccount } from './usage-of.ts'
 
@@ -32,7 +40,11 @@ export class MemoryStore implements Store {
     this.#gate = new PauseGate(settings.windowMs)
   }
 
-  async decide(ask: Ask): Promise<Taken | Shortfall> {
+  decide(ask: Ask, answer: Answer): void {
+    answer(this.#decide(ask))
+  }
+
+  #decide(ask: Ask): Taken | Shortfall {
     const nowMs = this.#roll(this.#pool)
     const tenant = ask.tenant && this.#tenantAccount(ask.tenant)
     const refusal = longestRefusal(

@@ -7,9 +7,10 @@ const connection = {
   autoResendUnfulfilledCommands: false, // the default executed 90 % of the commands in flight twice after a cut
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
-  commandTimeout: answerWithinMs, // without it promises hang for ever
+  // Without it promises hang for ever. Longer than a caller waits, which the client sees to itself, because this timer
+  // also fires for an answer that has come and only waits behind a busy event loop.
+  commandTimeout: 4 * answerWithinMs,
   connectTimeout: 1000,
-  socketTimeout: 1000, // a peer that vanished without a word is noticed, and dialled again
   retryStrategy: (attempt: number) => Math.min(20 * attempt, 500),
 } satisfies RedisOptions
 

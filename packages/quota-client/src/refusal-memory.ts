@@ -14,7 +14,9 @@ interface Remembered {
 export class RefusalMemory {
   readonly #refusals = new Map<string, Remembered>()
 
-  recall(ask: Ask, nowMs: number): Shortfall | undefined {
+  recall(ask: Ask, clock: () => number): Shortfall | undefined {
+    if (this.#refusals.size === 0) return undefined
+    const nowMs = clock()
     const key = keyOf(ask)
     const refusal = this.#refusals.get(key)
     if (refusal === undefined) return undefined

@@ -15,11 +15,6 @@ export interface Reply {
   rest: Float64Array
 }
 
-export interface Corrections {
-  buckets: string
-  days: string
-}
-
 /** Names a connection that may resend commands, and numbers its corrections; empty for one that does not. */
 export interface Once {
   id: string
@@ -32,18 +27,21 @@ interface Basis {
   dayEnds: string
 }
 
-export interface ReserveCall extends Basis {
+/** Corrections and runs are texts that a ledger and a group write and lua/reserve.lua describes. */
+export interface ReserveCall {
+  epoch: number
   seen: number
-  limits: string
-  tenant: { key: string; limits: string; corrections: Corrections } | undefined
-  safetyMargin: number
+  /** The window, the margin, the limits and the ends of the days, in the order that lua/reserve.lua gives. */
+  terms: string
+  tenant: { key: string; limits: string; corrections: string } | undefined
+  hasBatch: boolean
   runs: string
   requests: number
   tokens: number
   /** End of the last pause whose probe was served; negative, how long others have to wait for a probe that is out. */
   passedMs: number
   fairPart: string
-  corrections: Corrections
+  corrections: string
   once: Once
 }
 
@@ -55,8 +53,12 @@ export interface ReportCall extends Basis {
   instances: number
   lastDay: string
   usedBefore: string
-  usedAlone: Corrections
+  usedAlone: string
   pause: { untilMs: number; kind: number }
+  /** Redis's time just before. */
+  saidAtMs: number
+  /** After so long the script refuses: the caller waits no more. */
+  lateAfterMs: number
 }
 
 export interface AttendCall {
@@ -66,24 +68,32 @@ export interface AttendCall {
   goneAfterMs: number
   hungryForMs: number
   hungryUse: string
+  /** Redis's time now, as far as the caller knows; 0 when it does not. */
+  saidAtMs: number
 }
 
-const keysOf = { Reserve: 3, Settle: 2, Report: 3, 'Report-Tenant': 2, Attend: 3, Pause: 1, Usage: 1 } as const
-type ScriptName = keyof typeof keysOf
+const scriptNames = ['reserve', 'settle', 'report', 'report-tenant', 'attend', 'pause', 'usage'] as const
+type ScriptName = (typeof scriptNames)[number]
+type Commands = Record<string, (...args: (string | number)[]) => Promise<unknown>>
+
+/** defineCommand's names for the commands that answer with a Buffer. */
+const bufferCommands = Object.fromEntries(scriptNames.map((name) => [name, `${commandName(name)}Buffer`])) as Record<
+  ScriptName,
+  string
+>
 const head = 24
 const lastCall = 2 ** 31
 
 /** The only place that registers and calls the scripts of lua/. Every call rejects when Redis fails or answers another call. */
 export class Scripts {
-  readonly #redis: Redis | Cluster
+  readonly #commands: Commands
   readonly #pool: string
   #call = 0
 
   constructor(redis: Redis | Cluster, pool: { name: string; windowMs: number }) {
-    this.#redis = redis
+    this.#commands = redis as unknown as Commands
     this.#pool = `quota:{${pool.name}}:${pool.windowMs}`
-    for (const [name, numberOfKeys] of Object.entries(keysOf))
-      redis.defineCommand(commandName(name), { lua: luaOf(name), numberOfKeys })
+    for (const name of scriptNames) redis.defineCommand(commandName(name), { lua: luaOf(name) })
   }
 
   tenantKey(id: string): string {
@@ -91,44 +101,31 @@ export class Scripts {
   }
 
   reserve(ask: ReserveCall): Promise<Reply> {
-    const { tenant, corrections, once } = ask
-    const keys = [this.#pool, `${this.#pool}:once`, tenant?.key ?? this.#pool]
-    const args = [
-      ask.epoch,
-      ask.seen,
-      ask.windowMs,
-      ask.dayEnds,
-      ask.limits,
-      tenant?.limits ?? '',
-      ask.safetyMargin,
-      ask.runs,
-      ask.requests,
-      ask.tokens,
-      ask.passedMs,
-      ask.fairPart,
-      corrections.buckets,
-      corrections.days,
-      tenant?.corrections.buckets ?? '',
-      tenant?.corrections.days ?? '',
-      once.id,
-      once.number,
-    ]
-    return this.#run('Reserve', keys, args, tenant !== undefined)
+    const { tenant, once } = ask
+    const plain = tenant === undefined && ask.passedMs >= 0 && ask.fairPart === '' && once.id === ''
+    const call = this.#nextCall()
+    const flags = `${plain ? 1 : 0},${ask.hasBatch ? 1 : 0}`
+    const question = `${call},${flags},${ask.epoch},${ask.seen},${ask.requests},${ask.tokens},${ask.passedMs}`
+    const args = [question, ask.terms, ask.runs, ask.corrections]
+    if (plain) return this.#answer('reserve', [1, this.#pool, ...args], { call, withTenant: false })
+    args.push(ask.fairPart, tenant?.limits ?? '', tenant?.corrections ?? '', once.id, String(once.number))
+    const keys = [3, this.#pool, `${this.#pool}:once`, tenant?.key ?? this.#pool]
+    return this.#answer('reserve', [...keys, ...args], { call, withTenant: tenant !== undefined })
   }
 
   /** Corrects the pool's account, or, with `tenantKey`, that tenant's, whose epoch is the birth of the pool's state. */
-  settle(ask: Basis & { tenantKey: string | undefined; corrections: Corrections; once: Once }): Promise<Reply> {
+  settle(ask: Basis & { tenantKey: string | undefined; corrections: string; once: Once }): Promise<Reply> {
     const { corrections, once } = ask
     return this.#run(
-      'Settle',
+      'settle',
       [ask.tenantKey ?? this.#pool, `${this.#pool}:once`],
-      [ask.epoch, ask.windowMs, ask.dayEnds, corrections.buckets, corrections.days, once.id, once.number],
+      [ask.epoch, ask.windowMs, ask.dayEnds, corrections, once.id, once.number],
     )
   }
 
   report(ask: ReportCall): Promise<Reply> {
     return this.#run(
-      'Report',
+      'report',
       [this.#pool, `${this.#pool}:instances`, `${this.#pool}:reported`],
       [
         ask.id,
@@ -141,43 +138,55 @@ export class Scripts {
         ask.instances,
         ask.lastDay,
         ask.usedBefore,
-        ask.usedAlone.buckets,
-        ask.usedAlone.days,
+        ask.usedAlone,
         ask.pause.untilMs,
         ask.pause.kind,
+        ask.saidAtMs,
+        ask.lateAfterMs,
       ],
     )
   }
 
-  reportTenant(ask: Omit<Basis, 'epoch'> & { tenantKey: string; used: Corrections }): Promise<Reply> {
+  reportTenant(ask: Omit<Basis, 'epoch'> & { tenantKey: string; used: string }): Promise<Reply> {
     const { windowMs, dayEnds, used } = ask
-    return this.#run('Report-Tenant', [this.#pool, ask.tenantKey], [windowMs, dayEnds, used.buckets, used.days])
+    return this.#run('report-tenant', [this.#pool, ask.tenantKey], [windowMs, dayEnds, used])
   }
 
   attend(ask: AttendCall): Promise<Reply> {
     return this.#run(
-      'Attend',
+      'attend',
       [this.#pool, `${this.#pool}:instances`, `${this.#pool}:hungry`],
-      [ask.id, ask.epoch, ask.seen, ask.goneAfterMs, ask.hungryForMs, ask.hungryUse],
+      [ask.id, ask.epoch, ask.seen, ask.goneAfterMs, ask.hungryForMs, ask.hungryUse, ask.saidAtMs],
     )
   }
 
   pause(ask: Omit<Basis, 'epoch'> & { kind: number; untilMs: number }): Promise<Reply> {
-    return this.#run('Pause', [this.#pool], [ask.windowMs, ask.dayEnds, ask.kind, ask.untilMs])
+    return this.#run('pause', [this.#pool], [ask.windowMs, ask.dayEnds, ask.kind, ask.untilMs])
   }
 
   usage(ask: Omit<Basis, 'epoch'>): Promise<Reply> {
-    return this.#run('Usage', [this.#pool], [ask.windowMs, ask.dayEnds])
+    return this.#run('usage', [this.#pool], [ask.windowMs, ask.dayEnds])
   }
 
-  async #run(name: ScriptName, keys: string[], args: (string | number)[], withTenant = false): Promise<Reply> {
-    this.#call = (this.#call % lastCall) + 1
-    const call = this.#call
-    const commands = this.#redis as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>
-    const answer = await commands[`${commandName(name)}Buffer`]?.(...keys, call, ...args)
+  #run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
+    const call = this.#nextCall()
+    return this.#answer(name, [keys.length, ...keys, call, ...args], { call, withTenant: false })
+  }
+
+  async #answer(
+    name: ScriptName,
+    args: (string | number)[],
+    { call, withTenant }: { call: number; withTenant: boolean },
+  ): Promise<Reply> {
+    const answer = await this.#commands[bufferCommands[name]]?.(...args)
     if (!Buffer.isBuffer(answer) || answer.length < head + stateBytes || answer.readDoubleLE(0) !== call)
       throw new Error(`Redis's answer is not that of call ${call} of ${name}`)
     return readReply(answer, withTenant)
+  }
+
+  #nextCall(): number {
+    this.#call = (this.#call % lastCall) + 1
+    return this.#call
   }
 }
 
@@ -195,11 +204,11 @@ function readReply(answer: Buffer, withTenant: boolean): Reply {
   }
 }
 
-function commandName(script: string): string {
-  return `knowalledgeQuota${script.replace('-', '')}`
+function commandName(script: ScriptName): string {
+  return `knowalledgeQuota-${script}`
 }
 
-function luaOf(script: string): string {
-  const read = (file: string) => readFileSync(new URL(`../lua/${file}.lua`, import.meta.url), 'utf8')
-  return read('account') + read(script.toLowerCase())
+function luaOf(script: ScriptName): string {
+  const files = script === 'reserve' ? ['reserve-hot', 'account', 'reserve'] : ['account', script]
+  return files.map((file) => readFileSync(new URL(`../lua/${file}.lua`, import.meta.url), 'utf8')).join('')
 }

@@ -31,9 +31,12 @@ export interface Taken {
   probeOfPauseMs?: number
 }
 
+export type Answer = (decision: Taken | Shortfall) => void
+
 /** Where use is kept: in Redis for a fleet, in memory for one process. Both keep the contract of test/contract.ts. */
 export interface Store {
-  decide(ask: Ask): Promise<Taken | Shortfall>
+  /** Answers once, now or later. Throws when it was closed. */
+  decide(ask: Ask, answer: Answer): void
   /** Corrects a charge: negative for a refund, positive for an overrun. */
   adjust(charge: StoredCharge, by: Amount): void
   /** The probe after the pause that ended at `pauseEndMs` has come back: `passed` when the provider served it. */

@@ -32,6 +32,8 @@ export interface QuotaClientOptions {
    * Afterwards the number last seen counts.
    */
   assumedInstances?: number
+  /** How long a reservation waits for Redis, in milliseconds, before this instance decides by itself. Default 50. */
+  answerWithinMs?: number
   /** Told about each fault of Redis once per change of state, for the log. */
   onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
 }

@@ -5,6 +5,7 @@ import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createQuotaClient, quotaClusterOptions } from '../src/index.ts'
 import { ask, heldBy, quotaContract, roomy } from './support/contract.ts'
+import { patience } from './support/patience.ts'
 
 const slots = 16_384
 
@@ -26,7 +27,10 @@ async function clusterForTest(t: Test) {
     while (!String(await admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await delay(20)
     while (String(await admin.call('CLUSTER', 'NODES')).match(/connected/g)?.length !== 3) await delay(20)
   }
-  const cluster = new Cluster([{ host: '127.0.0.1', port: nodes[0]?.port ?? 0 }], quotaClusterOptions())
+  const cluster = new Cluster([{ host: '127.0.0.1', port: nodes[0]?.port ?? 0 }], {
+    ...quotaClusterOptions(),
+    redisOptions: { ...quotaClusterOptions().redisOptions, commandTimeout: patience.answerWithinMs },
+  })
   t.teardown(() => cluster.disconnect())
   await once(cluster, 'ready')
   return { cluster, nodes }
@@ -38,7 +42,7 @@ t.test('a Redis Cluster of three nodes', async (t) => {
   t.test('keeps the whole contract', async (t) => {
     let pools = 0
     quotaContract(t, (options) => {
-      const quota = createQuotaClient({ ...options, redis: cluster, pool: `cluster-${pools++}` })
+      const quota = createQuotaClient({ ...patience, ...options, redis: cluster, pool: `cluster-${pools++}` })
       t.teardown(() => quota.close())
       return quota
     })
@@ -46,7 +50,7 @@ t.test('a Redis Cluster of three nodes', async (t) => {
 
   t.test('has all keys of a pool in one slot, and pools on all nodes', async (t) => {
     for (let pool = 0; pool < 30; pool++) {
-      const quota = createQuotaClient({ redis: cluster, pool: `spread-${pool}`, limits: roomy })
+      const quota = createQuotaClient({ ...patience, redis: cluster, pool: `spread-${pool}`, limits: roomy })
       heldBy(await quota.reserve(ask({ tenant: { id: 'one', limits: { rpm: 5 } } }))).release()
       await quota.close()
     }

@@ -1,7 +1,8 @@
 import { redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { createQuotaClient, quotaRedisOptions } from '../src/index.ts'
+import { createQuotaClient } from '../src/index.ts'
 import { quotaContract } from './support/contract.ts'
+import { patience, patientConnection } from './support/patience.ts'
 
 t.test('in memory', async (t) => {
   quotaContract(t, (options) => createQuotaClient({ ...options, pool: 'contract' }))
@@ -9,10 +10,10 @@ t.test('in memory', async (t) => {
 
 t.test('in Redis', async (t) => {
   const server = await redisServerForTest(t)
-  const redis = server.connect(quotaRedisOptions())
+  const redis = patientConnection(server)
   let pools = 0
   quotaContract(t, (options) => {
-    const quota = createQuotaClient({ ...options, redis, pool: `contract-${pools++}` })
+    const quota = createQuotaClient({ ...patience, ...options, redis, pool: `contract-${pools++}` })
     t.teardown(() => quota.close())
     return quota
   })

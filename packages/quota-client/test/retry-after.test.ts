@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { redisServerForTest } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import { CalendarDay } from '../src/calendar-day.ts'
-import { createQuotaClient, quotaRedisOptions, type QuotaClient, type QuotaClientOptions } from '../src/index.ts'
+import { createQuotaClient, type QuotaClient, type QuotaClientOptions } from '../src/index.ts'
 import { ask, heldBy, roomy } from './support/contract.ts'
+import { patience, patientConnection } from './support/patience.ts'
 
 const windowMs = 1200
 const bucketMs = windowMs / 240
@@ -54,6 +55,6 @@ t.test('retryAfterMs in Redis', async (t) => {
   const server = await redisServerForTest(t)
   let pools = 0
   waits(t, (options) =>
-    createQuotaClient({ ...options, redis: server.connect(quotaRedisOptions()), pool: `retry-${pools++}` }),
+    createQuotaClient({ ...patience, ...options, redis: patientConnection(server), pool: `retry-${pools++}` }),
   )
 })

@@ -46,6 +46,7 @@ export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestT
     bodyLimit,
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: 'idle',
+    return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,
     frameworkErrors: answerBadUrl as never, // its type is generic over routes that are not known yet
     // Coercion would turn `{"topic": 5}` into "5" and a lone text into a list; a wrong type is the client's to mend.

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 
 /**
@@ -9,14 +10,21 @@ export const closing = fp(
   async (app) => {
     const lifecycle = { draining: false }
     app.decorate('lifecycle', lifecycle)
+    let accepted = 0
+    app.server.on('connection', () => accepted++)
     app.addHook('preClose', async () => {
       lifecycle.draining = true
+      // The port is closed right after this: what still waits to be accepted then would be reset, not refused.
+      for (let before = -1; before !== accepted; ) {
+        before = accepted
+        await setImmediate()
+      }
     })
     app.addHook('onSend', async (_request, reply) => {
       if (lifecycle.draining) reply.header('connection', 'close')
     })
     app.addHook('onResponse', async () => {
-      if (lifecycle.draining) setImmediate(() => app.server.closeIdleConnections())
+      if (lifecycle.draining) process.nextTick(() => app.server.closeIdleConnections())
     })
   },
   { name: 'closing' },

@@ -1,0 +1,14 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/**
+ * Microseconds of CPU, user and system, that a process, its threads and its child processes have used: the first figure of
+ * /proc/<pid>/task/<tid>/schedstat, which is what utime and stime of /proc/<pid>/stat are made of, not rounded to 10 ms.
+ */
+export function cpuUs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}`)
+  return threads.reduce((sum, thread) => {
+    const nanoseconds = Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ')[0])
+    const children = readFileSync(`${thread}/children`, 'utf8').split(' ').filter(Boolean)
+    return sum + nanoseconds / 1000 + children.reduce((total, child) => total + cpuUs(Number(child)), 0)
+  }, 0)
+}

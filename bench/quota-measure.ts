@@ -1,0 +1,91 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Contender } from './quota-contenders.ts'
+
+/** What one contender did in one round, or, after `summary`, in all of them. */
+export interface Figures {
+  decisionsPerSecond: number
+  p50Ms: number
+  p99Ms: number
+  /** Microseconds of CPU per decision, in Redis and in the client's process. */
+  redisCpuUs: number
+  clientCpuUs: number
+}
+
+/** Microseconds of CPU that Redis has used until now. */
+export type RedisCpu = () => Promise<number>
+
+/** Closed loop: as many strands as decisions in flight, each asking again when it has its answer. */
+export async function closedLoop(contender: Contender, forMs: number, redisCpu: RedisCpu): Promise<Figures> {
+  return measure(redisCpu, async (latencies) => {
+    const endsAt = performance.now() + forMs
+    const strand = async () => {
+      for (let startedAt = performance.now(); startedAt < endsAt; ) {
+        await contender.decide()
+        const endedAt = performance.now()
+        latencies.push(endedAt - startedAt)
+        startedAt = endedAt
+      }
+    }
+    await Promise.all(Array.from({ length: contender.inFlight }, strand))
+  })
+}
+
+/** Open loop: `perSecond` arrivals at random distances, whether or not the ones before have their answer. */
+export async function openLoop(
+  contender: Contender,
+  { forMs, perSecond }: { forMs: number; perSecond: number },
+  redisCpu: RedisCpu,
+): Promise<Figures> {
+  return measure(redisCpu, async (latencies) => {
+    const endsAt = performance.now() + forMs
+    const running: Promise<unknown>[] = []
+    let dueAt = performance.now()
+    while (dueAt < endsAt) {
+      while (performance.now() < dueAt) await turn()
+      const startedAt = performance.now()
+      running.push(contender.decide().then(() => latencies.push(performance.now() - startedAt)))
+      dueAt += (-Math.log(1 - Math.random()) * 1000) / perSecond
+    }
+    await Promise.all(running)
+  })
+}
+
+/** Medians over the rounds. */
+export function summary(rounds: Figures[]): Figures {
+  const of = (figure: keyof Figures) => median(rounds.map((round) => round[figure]))
+  return {
+    decisionsPerSecond: of('decisionsPerSecond'),
+    p50Ms: of('p50Ms'),
+    p99Ms: of('p99Ms'),
+    redisCpuUs: of('redisCpuUs'),
+    clientCpuUs: of('clientCpuUs'),
+  }
+}
+
+export function median(values: number[]): number {
+  return at(values, 0.5)
+}
+
+async function measure(redisCpu: RedisCpu, run: (latencies: number[]) => Promise<void>): Promise<Figures> {
+  const latencies: number[] = []
+  const redisBefore = await redisCpu()
+  const cpuBefore = process.cpuUsage()
+  const startedAt = performance.now()
+  await run(latencies)
+  const seconds = (performance.now() - startedAt) / 1000
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const redisUsed = (await redisCpu()) - redisBefore
+  const count = latencies.length
+  return {
+    decisionsPerSecond: count / seconds,
+    p50Ms: at(latencies, 0.5),
+    p99Ms: at(latencies, 0.99),
+    redisCpuUs: redisUsed / count,
+    clientCpuUs: (user + system) / count,
+  }
+}
+
+function at(values: number[], quantile: number): number {
+  const sorted = Float64Array.from(values).sort()
+  return sorted[Math.floor(quantile * (sorted.length - 1))] ?? Number.NaN
+}

@@ -1,0 +1,55 @@
+// npm run bench:quota: how fast the shared quota decides, beside rate-limiter-flexible and bare ioredis, in one run on
+// one Redis that it starts itself. The contenders take turns, so that a busy machine is busy for all of them.
+// With --write the section in docs/benchmarks.md is replaced.
+import { setTimeout } from 'node:timers/promises'
+import { redisServerForTest } from '@knowalledge/testing'
+import { contenders, disturbances } from './quota-contenders.ts'
+import { closedLoop, type Figures, openLoop } from './quota-measure.ts'
+import { type Result, report, writeSection } from './quota-report.ts'
+
+const rounds = 9
+const roundMs = 400
+const arrivalsPerSecond = 5000
+
+const cleanUps: (() => unknown)[] = []
+const server = await redisServerForTest({ teardown: (cleanUp) => cleanUps.push(cleanUp) })
+const admin = server.connect()
+const { list, close } = contenders(server)
+const results: Result[] = list.map((contender) => ({ contender, load: `${contender.inFlight} in flight`, rounds: [] }))
+for (const { contender } of results) await closedLoop(contender, roundMs / 2, redisCpuUs) // to warm up, not counted
+
+const single = results.find(({ contender }) => contender.inFlight === 1)
+if (single === undefined) throw new Error('the open loop is compared with single calls')
+const open: Result = { ...single, load: `open loop, ${arrivalsPerSecond} arrivals/s`, rounds: [] }
+for (let round = 0; round < rounds; round++) {
+  // Each round begins with another one: whoever comes after the open loop finds the machine in another state.
+  for (const result of [...results.slice(round), ...results.slice(0, round)])
+    result.rounds.push(await undisturbed(() => closedLoop(result.contender, roundMs, redisCpuUs)))
+  open.rounds.push(
+    await undisturbed(() => openLoop(open.contender, { forMs: roundMs, perSecond: arrivalsPerSecond }, redisCpuUs)),
+  )
+}
+await close()
+const version = /redis_version:(\S+)/.exec(await admin.info('server'))?.[1] ?? 'unknown'
+for (const cleanUp of cleanUps) await cleanUp()
+
+const text = report([...results, open], { rounds, roundMs, redis: version })
+console.log(text)
+if (process.argv.includes('--write')) writeSection(new URL('../docs/benchmarks.md', import.meta.url), text)
+
+/** A round in which Redis decided everything: when the machine stalls for 50 ms, the client decides by itself. */
+async function undisturbed(play: () => Promise<Figures>): Promise<Figures> {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const before = disturbances.count
+    const figures = await play()
+    if (disturbances.count === before) return figures
+    await setTimeout(500) // until it decides with Redis again
+  }
+  throw new Error('this machine is too busy: in five rounds on end Redis did not answer within 50 ms')
+}
+
+async function redisCpuUs(): Promise<number> {
+  const info = await admin.info('cpu')
+  const seconds = (name: string) => Number(new RegExp(`${name}:([\\d.]+)`).exec(info)?.[1])
+  return (seconds('used_cpu_sys') + seconds('used_cpu_user')) * 1e6
+}
