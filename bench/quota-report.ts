@@ -1,5 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
+import { machine } from './benchmarks-page.ts'
 import type { Contender } from './quota-contenders.ts'
 import { type Figures, median, summary } from './quota-measure.ts'
 
@@ -43,13 +42,11 @@ const promises: Promised[] = [
     bound: 1.2,
   },
 ]
-const [start, end] = ['<!-- bench:quota starts -->', '<!-- bench:quota ends -->']
 
 /** Tables in Markdown: the figures, and the ratios that issue and design ask for. */
 export function report(results: Result[], run: { rounds: number; roundMs: number; redis: string }): string {
-  const machine = `${availableParallelism()} cores of ${cpus()[0]?.model.trim()}`
   return [
-    `Node ${process.version}, Redis ${run.redis}, ${machine}, one machine for both; ${run.rounds} rounds of`,
+    `Node ${process.version}, Redis ${run.redis}, ${machine()}, one machine for both; ${run.rounds} rounds of`,
     `${run.roundMs} ms each, in turn; medians of the rounds. A decision is one request of 100 tokens, granted.`,
     '',
     '| contender | load | decisions/s | p50 ms | p99 ms | Redis CPU µs | client CPU µs |',
@@ -60,15 +57,6 @@ export function report(results: Result[], run: { rounds: number; roundMs: number
     '|---|--:|--:|---|',
     ...promises.map((promise) => promiseRow(promise, results)),
   ].join('\n')
-}
-
-/** Replaces what is between the markers of a file, or adds a section with them. */
-export function writeSection(file: URL, text: string): void {
-  const before = existsSync(file) ? readFileSync(file, 'utf8') : '# Benchmarks\n'
-  const section = `${start}\n${text}\n${end}`
-  const [from, to] = [before.indexOf(start), before.indexOf(end)]
-  if (from < 0) writeFileSync(file, `${before}\n## Quota\n\n${section}\n`)
-  else writeFileSync(file, before.slice(0, from) + section + before.slice(to + end.length))
 }
 
 function figuresRow({ contender, load, rounds }: Result): string {

@@ -3,9 +3,10 @@
 // With --write the section in docs/benchmarks.md is replaced.
 import { setTimeout } from 'node:timers/promises'
 import { redisServerForTest } from '@knowalledge/testing'
+import { writeSection } from './benchmarks-page.ts'
 import { contenders, disturbances } from './quota-contenders.ts'
 import { closedLoop, type Figures, openLoop } from './quota-measure.ts'
-import { type Result, report, writeSection } from './quota-report.ts'
+import { type Result, report } from './quota-report.ts'
 
 const rounds = 9
 const roundMs = 400
@@ -35,7 +36,7 @@ for (const cleanUp of cleanUps) await cleanUp()
 
 const text = report([...results, open], { rounds, roundMs, redis: version })
 console.log(text)
-if (process.argv.includes('--write')) writeSection(new URL('../docs/benchmarks.md', import.meta.url), text)
+if (process.argv.includes('--write')) writeSection({ name: 'quota', title: 'Quota' }, text)
 
 /** A round in which Redis decided everything: when the machine stalls for 50 ms, the client decides by itself. */
 async function undisturbed(play: () => Promise<Figures>): Promise<Figures> {
