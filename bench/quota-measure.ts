@@ -18,9 +18,11 @@ export type RedisCpu = () => Promise<number>
 export async function closedLoop(contender: Contender, forMs: number, redisCpu: RedisCpu): Promise<Figures> {
   return measure(redisCpu, async (latencies) => {
     const endsAt = performance.now() + forMs
+    const { decide, use } = contender
     const strand = async () => {
       for (let startedAt = performance.now(); startedAt < endsAt; ) {
-        await contender.decide()
+        const answer = await decide()
+        use?.(answer)
         const endedAt = performance.now()
         latencies.push(endedAt - startedAt)
         startedAt = endedAt
@@ -43,7 +45,12 @@ export async function openLoop(
     while (dueAt < endsAt) {
       while (performance.now() < dueAt) await turn()
       const startedAt = performance.now()
-      running.push(contender.decide().then(() => latencies.push(performance.now() - startedAt)))
+      running.push(
+        contender.decide().then((answer) => {
+          contender.use?.(answer)
+          latencies.push(performance.now() - startedAt)
+        }),
+      )
       dueAt += (-Math.log(1 - Math.random()) * 1000) / perSecond
     }
     await Promise.all(running)

@@ -13,6 +13,7 @@ import { type LastSight, LocalShare } from './local-share.ts'
 import type { StoreSettings } from './memory-store.ts'
 import { PauseGate } from './pause-gate.ts'
 import { Posting } from './posting.ts'
+import { RedisClock } from './redis-clock.ts'
 import { type Reply, Scripts } from './scripts.ts'
 import type { QuotaClientOptions } from './types.ts'
 
@@ -47,8 +48,11 @@ export class FleetLink {
   readonly #settings: LinkSettings
   readonly #id = randomUUID()
   readonly #posting: Posting
+  readonly #clock: RedisClock
   #sight: Sight | undefined
   readonly #tenantSights = new Map<string, Sight>()
+  /** What was read to be shown. It may be of a state that nobody has made yet, so nothing is decided by it. */
+  #lastRead: Sight | undefined
   /** Set while decisions are, or may be, this instance's own: during a fault, and until all have reported after it. */
   alone: Alone | undefined
   #mustReport = false
@@ -62,7 +66,9 @@ export class FleetLink {
   constructor(redis: Redis | Cluster, settings: LinkSettings) {
     this.#redis = redis
     this.#settings = settings
-    this.scripts = new Scripts(redis, { name: settings.pool, windowMs: settings.windowMs })
+    const { pool: name, windowMs, elapsed } = settings
+    this.#clock = new RedisClock(settings)
+    this.scripts = new Scripts(redis, { name, windowMs, clock: this.#clock, elapsed })
     this.gate = new PauseGate(settings.windowMs)
     this.#posting = new Posting(this, { id: this.#id, settings })
     this.attendance = new Attendance(settings.windowMs, () => void this.attend())
@@ -78,8 +84,7 @@ export class FleetLink {
 
   /** Redis's time, as far as this instance can tell. */
   nowMs(): number {
-    if (this.#sight === undefined) return this.#settings.clock()
-    return this.#sight.atMs + (this.#settings.elapsed() - this.#sight.seenAt)
+    return this.#clock.nowMs()
   }
 
   dayEnds(): DayEnds {
@@ -95,12 +100,17 @@ export class FleetLink {
 
   /** Takes over what a reply says about the pool, and leaves the share when all have reported. */
   learn(reply: Reply, tenantId?: string): void {
-    const sight = (state: FleetState): Sight => ({ state, atMs: reply.nowMs, seenAt: this.#settings.elapsed() })
-    if (reply.tenant !== null && tenantId !== undefined) this.#tenantSights.set(tenantId, sight(reply.tenant))
+    if (reply.tenant !== null && tenantId !== undefined)
+      this.#tenantSights.set(tenantId, this.#sightOf(reply, reply.tenant))
     if (reply.state === null) return
-    this.#sight = sight(reply.state)
+    this.#sight = this.#sightOf(reply, reply.state)
     this.gate.learn(reply.state.pause)
     this.#leavePhase(this.#sight)
+  }
+
+  /** Keeps what usage.lua said, to go on from when Redis cannot be asked. */
+  showed(reply: Reply): void {
+    if (reply.state !== null) this.#lastRead = this.#sightOf(reply, reply.state)
   }
 
   /** Redis's time until which nobody takes anything in a phase: three beats, in which all that are there report. */
@@ -118,7 +128,9 @@ export class FleetLink {
     let view = this.alone?.pool
     if (view === undefined) {
       view = new LocalShare(1, this.#settings.windowMs)
-      view.seed(this.#lastSight(this.#sight, 1), { limits: this.#settings.limits, nowMs, dayEnds })
+      const { seenAt = Number.NEGATIVE_INFINITY } = this.#sight ?? {}
+      const latest = this.#lastRead && this.#lastRead.seenAt > seenAt ? this.#lastRead : this.#sight
+      view.seed(this.#lastSight(latest, 1), { limits: this.#settings.limits, nowMs, dayEnds })
     }
     view.roll(nowMs, dayEnds)
     return view.whole
@@ -147,6 +159,14 @@ export class FleetLink {
     this.#mustReport = true
     this.#announce(cause)
     return this.alone
+  }
+
+  /**
+   * A report was sent, and its answer did not come. Perhaps the others count it, and no longer keep to their shares: then
+   * this instance has none either, until a window has passed.
+   */
+  reportedPerhaps(): void {
+    this.alone = this.#shareOfLastSight({ othersMayTakeAll: true })
   }
 
   /** Posts what this instance used on its own, or all that it used if the state was lost. One report at a time. */
@@ -221,16 +241,20 @@ export class FleetLink {
     this.#recovering = false
   }
 
-  #shareOfLastSight(): Alone {
+  #shareOfLastSight({ othersMayTakeAll = false } = {}): Alone {
     const nowMs = this.nowMs()
     const { state } = this
     const seen = state?.instances ?? 0
     const junior = state !== undefined && this.attendance.isJunior(nowMs, seen)
     const instances = junior ? Number.POSITIVE_INFINITY : Math.max(1, seen || this.#settings.assumedInstances)
     const tenants = new Map(this.#tenantSights)
+    const lastSight = (sight: Sight | undefined) => {
+      const last = this.#lastSight(sight, instances)
+      return last && othersMayTakeAll && instances > 1 ? { ...last, trusted: false } : last
+    }
     const sights = {
-      pool: this.#lastSight(this.#sight, instances),
-      tenant: (id: string) => this.#lastSight(tenants.get(id), instances),
+      pool: lastSight(this.#sight),
+      tenant: (id: string) => lastSight(tenants.get(id)),
     }
     return new Alone(this.#settings, { instances, sights, nowMs })
   }
@@ -245,6 +269,10 @@ export class FleetLink {
     const isFresh = age <= 2.5 * this.attendance.beatMs + 3 * this.#settings.answerWithinMs
     const trusted = instances === 1 || (isFresh && sight.state.hungry === 0)
     return { state: sight.state, atMs: sight.atMs, trusted }
+  }
+
+  #sightOf(reply: Reply, state: FleetState): Sight {
+    return { state, atMs: reply.nowMs, seenAt: this.#settings.elapsed() }
   }
 
   #leavePhase({ state, atMs }: Sight): void {

@@ -10,6 +10,9 @@ import { decideAlone, giveBackShare, keepToShare } from './share-decisions.ts'
 import type { Answer, Ask, Shortfall, Taken } from './store.ts'
 import type { QuotaLimits } from './types.ts'
 
+/** A call costs Redis about as much as deciding for so many. */
+const leastToGoAhead = 16
+
 interface Parts {
   link: FleetLink
   settling: Settling
@@ -26,6 +29,13 @@ export class GroupCommit {
   readonly #terms: string
   #groups = new Map<string | undefined, Group>()
   readonly #inFlight = new Set<Promise<void>>()
+  /** Calls that Redis has not answered. */
+  #unanswered = 0
+  /**
+   * Those who are answered together often ask again together: half of them go ahead as a call of their own, so that Redis
+   * decides while the others still ask.
+   */
+  #enoughToGoAhead = Number.POSITIVE_INFINITY
   #attended = false
 
   constructor({ link, settling, memory, settings }: Parts) {
@@ -53,6 +63,9 @@ export class GroupCommit {
       this.#groups.set(key, group)
     }
     group.add({ ask, shareCharge: undefined, answer })
+    if (this.#unanswered > 0 || group.waiting.length < this.#enoughToGoAhead) return
+    this.#groups.delete(key)
+    this.#track(this.#commit(group))
   }
 
   #commitAll(): void {
@@ -111,25 +124,27 @@ export class GroupCommit {
     const tenantLedger = tenant && books.tenant(tenant.id)
     const corrections = group.take(books.pool)
     try {
-      const reply = await link.scripts.reserve({
-        epoch: link.state?.epoch ?? 0,
-        seen: link.state?.writes ?? 0,
-        terms: this.#terms + link.dayEndsText(),
-        tenant: tenant &&
-          tenantLedger && {
-            key: link.scripts.tenantKey(tenant.id),
-            limits: textOfLimits(tenant.limits),
-            corrections: group.take(tenantLedger),
-          },
-        hasBatch: group.hasBatch,
-        runs: text,
-        requests,
-        tokens,
-        passedMs: shut === undefined ? gate.passedMs : -shut.retryAfterMs,
-        fairPart: link.state ? link.attendance.fairPart(link.state, this.#settings.elapsed()) : '',
-        corrections,
-        once: this.#settling.nextOnce(),
-      })
+      const reply = await this.#untilAnswered(
+        link.scripts.reserve({
+          epoch: link.state?.epoch ?? 0,
+          seen: link.state?.writes ?? 0,
+          terms: this.#terms + link.dayEndsText(),
+          tenant: tenant &&
+            tenantLedger && {
+              key: link.scripts.tenantKey(tenant.id),
+              limits: textOfLimits(tenant.limits),
+              corrections: group.take(tenantLedger),
+            },
+          hasBatch: group.hasBatch,
+          runs: text,
+          requests,
+          tokens,
+          passedMs: shut === undefined ? gate.passedMs : -shut.retryAfterMs,
+          fairPart: link.state ? link.attendance.fairPart(link.state, this.#settings.elapsed()) : '',
+          corrections,
+          once: this.#settling.nextOnce(),
+        }),
+      )
       if (group.answered) return true // too late: what was granted stays charged and is used by nobody
       if (!reply.decided) {
         group.unload('notMade')
@@ -147,6 +162,15 @@ export class GroupCommit {
     }
   }
 
+  async #untilAnswered(call: Promise<Reply>): Promise<Reply> {
+    this.#unanswered += 1
+    try {
+      return await call
+    } finally {
+      this.#unanswered -= 1
+    }
+  }
+
   #answer(
     group: Group,
     { reply, lengths, probeOf }: { reply: Reply; lengths: number[]; probeOf: number | undefined },
@@ -155,6 +179,7 @@ export class GroupCommit {
     const { state } = reply
     if (state === null) throw new Error('reserve.lua always answers with a state')
     group.answered = true
+    this.#enoughToGoAhead = Math.max(leastToGoAhead, group.waiting.length / 2)
     const taken: Amount = { requests: 0, tokens: 0 }
     const charge = { bucket: state.bucket, dayEndMs: state.dayEndMs, tenant: group.tenant, report: 0 }
     let probe = probeOf

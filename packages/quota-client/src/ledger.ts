@@ -19,6 +19,8 @@ export class Ledger {
   #alone = { buckets: new Map() as ByTime, days: new Map() as ByTime }
   #posting: { buckets: ByTime; days: ByTime } | undefined
   #pending = emptyCorrections()
+  /** What a correction of the last charge adds to: one call's reservations share their charge, and are settled in a row. */
+  #lastCorrected: { charge: StoredCharge; amounts: Amount[] } | undefined
   /** Reports are numbered; a charge taken without Redis names the one that carries it. The last one that arrived: */
   #reported = 0
   #beingPosted = 0
@@ -38,6 +40,7 @@ export class Ledger {
   }
 
   granted(bucket: number, amount: Amount): void {
+    this.#lastCorrected = undefined // what is pruned here is corrected no more
     prune(this.#shared, bucket)
     add(this.#shared, bucket, amount)
   }
@@ -59,7 +62,7 @@ export class Ledger {
   takeCorrections(): SentCorrections | undefined {
     if (!this.hasCorrections) return undefined
     const sent = this.#pending
-    this.#pending = emptyCorrections()
+    this.#forgetCorrections()
     return { text: textOf(sent.buckets, ';') + textOf(sent.days, '|'), sent }
   }
 
@@ -87,7 +90,8 @@ export class Ledger {
     for (const [bucket, amount] of this.#posting?.buckets ?? []) add(this.#shared, bucket, amount)
     this.#posting = undefined
     this.#reported = this.#beingPosted
-    if (stateWasLost) this.#pending = emptyCorrections() // what was put back was net of them
+    this.#lastCorrected = undefined
+    if (stateWasLost) this.#forgetCorrections() // what was put back was net of them
   }
 
   notPosted(): void {
@@ -103,12 +107,22 @@ export class Ledger {
   }
 
   #correctShared(charge: StoredCharge, by: Amount): void {
-    if (this.#shared.has(charge.bucket)) add(this.#shared, charge.bucket, by)
-    add(this.#pending.buckets, charge.bucket, by)
-    add(this.#pending.days, charge.dayEndMs, by)
+    if (this.#lastCorrected?.charge !== charge) this.#lastCorrected = { charge, amounts: this.#amountsOf(charge) }
+    for (const amount of this.#lastCorrected.amounts) increase(amount, by)
     if (by.tokens <= 0) return
     add(this.#pending.overruns.buckets, charge.bucket, by)
     add(this.#pending.overruns.days, charge.dayEndMs, by)
+  }
+
+  #amountsOf({ bucket, dayEndMs }: StoredCharge): Amount[] {
+    const pending = [amountAt(this.#pending.buckets, bucket), amountAt(this.#pending.days, dayEndMs)]
+    const shared = this.#shared.get(bucket)
+    return shared === undefined ? pending : [shared, ...pending]
+  }
+
+  #forgetCorrections(): void {
+    this.#pending = emptyCorrections()
+    this.#lastCorrected = undefined
   }
 
   #keep(parts: { buckets: ByTime; days: ByTime }, overruns: { buckets: ByTime; days: ByTime }): void {
@@ -124,12 +138,21 @@ function emptyCorrections(): SentCorrections['sent'] {
 }
 
 function add(times: ByTime, time: number, amount: Amount): void {
-  const before = times.get(time)
-  if (before === undefined) times.set(time, { requests: amount.requests, tokens: amount.tokens })
-  else {
-    before.requests += amount.requests
-    before.tokens += amount.tokens
+  increase(amountAt(times, time), amount)
+}
+
+function amountAt(times: ByTime, time: number): Amount {
+  let amount = times.get(time)
+  if (amount === undefined) {
+    amount = { requests: 0, tokens: 0 }
+    times.set(time, amount)
   }
+  return amount
+}
+
+function increase(amount: Amount, by: Amount): void {
+  amount.requests += by.requests
+  amount.tokens += by.tokens
 }
 
 function prune(times: ByTime, bucket: number): void {

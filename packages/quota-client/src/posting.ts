@@ -50,6 +50,7 @@ export class Posting {
       )
     } catch (error) {
       link.books.pool.notPosted()
+      link.reportedPerhaps()
       throw error
     }
     const lost = reply.state?.birth !== known?.birth

@@ -78,6 +78,7 @@ export class RedisStore implements Store {
         const { windowMs } = this.#settings
         void this.#settling.all() // goes ahead on the same connection: own refunds are seen
         const reply = await link.within(link.scripts.usage({ windowMs, dayEnds: link.dayEndsText() }))
+        link.showed(reply)
         return this.#sharedUsage(reply)
       } catch (error) {
         link.fault(error)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Cluster, Redis } from 'ioredis'
 import { type FleetState, readFleetState, stateBytes } from './fleet-state.ts'
+import type { RedisClock } from './redis-clock.ts'
 
 export interface Reply {
   /** Redis's time at the decision, in milliseconds since the epoch. */
@@ -84,14 +85,21 @@ const bufferCommands = Object.fromEntries(scriptNames.map((name) => [name, `${co
 const head = 24
 const lastCall = 2 ** 31
 
-/** The only place that registers and calls the scripts of lua/. Every call rejects when Redis fails or answers another call. */
+/** The only place that registers and calls the scripts of lua/. Every answer sets the clock; every call rejects when Redis fails or answers another call. */
 export class Scripts {
   readonly #commands: Commands
   readonly #pool: string
+  readonly #clock: RedisClock
+  readonly #elapsed: () => number
   #call = 0
 
-  constructor(redis: Redis | Cluster, pool: { name: string; windowMs: number }) {
+  constructor(
+    redis: Redis | Cluster,
+    pool: { name: string; windowMs: number; clock: RedisClock; elapsed: () => number },
+  ) {
     this.#commands = redis as unknown as Commands
+    this.#clock = pool.clock
+    this.#elapsed = pool.elapsed
     this.#pool = `quota:{${pool.name}}:${pool.windowMs}`
     for (const name of scriptNames) redis.defineCommand(commandName(name), { lua: luaOf(name) })
   }
@@ -178,10 +186,13 @@ export class Scripts {
     args: (string | number)[],
     { call, withTenant }: { call: number; withTenant: boolean },
   ): Promise<Reply> {
+    const askedAt = this.#elapsed()
     const answer = await this.#commands[bufferCommands[name]]?.(...args)
     if (!Buffer.isBuffer(answer) || answer.length < head + stateBytes || answer.readDoubleLE(0) !== call)
       throw new Error(`Redis's answer is not that of call ${call} of ${name}`)
-    return readReply(answer, withTenant)
+    const reply = readReply(answer, withTenant)
+    this.#clock.learn(reply.nowMs, askedAt)
+    return reply
   }
 
   #nextCall(): number {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
+import { createQuotaClient } from '../src/index.ts'
 import { ask, heldBy, roomy } from './support/contract.ts'
 import { FakeClock } from './support/fake-redis-clock.ts'
 import { patientConnection } from './support/patience.ts'
@@ -14,6 +15,24 @@ t.test("Redis's clock", async (t) => {
   }
   const redis = await connect()
   const windowMs = 60_000
+
+  t.test('use leaves the window with its bucket, the 241st, and not one sooner', async (t) => {
+    const clock = new FakeClock(redis, '2037-07-01T12:00:00.050Z')
+    const options = { pool: 'leave', limits: { ...roomy, rpm: 10 }, windowMs: 24_000 }
+    const twin = createQuotaClient({ ...options, clock: () => clock.nowMs })
+    for (const quota of [await clock.client(redis, options), twin]) {
+      heldBy(await quota.reserve(ask({ requests: 9 })))
+      await clock.move(12_000)
+      heldBy(await quota.reserve(ask()))
+      await clock.move(12_049)
+      t.notOk((await quota.reserve(ask())).granted, 'in the 240th bucket after it')
+      await clock.move(1)
+      t.ok((await quota.reserve(ask({ requests: 9 }))).granted, 'in the 241st')
+      t.notOk((await quota.reserve(ask())).granted, 'and no more than that')
+      await quota.close()
+      await clock.move(50)
+    }
+  })
 
   t.test('steps back by less than a window: what was used before stays used for a whole window more', async (t) => {
     const clock = new FakeClock(redis, '2037-07-01T12:00:00Z')

@@ -5,6 +5,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createQuotaClient, type QuotaClient, type QuotaClientOptions, quotaRedisOptions } from '../src/index.ts'
 import { ask, heldBy, roomy } from './support/contract.ts'
+import { timed } from './support/timed.ts'
 
 const answerMs = 60
 
@@ -39,12 +40,6 @@ async function setting(
   return { server, proxy, quota, observer, faults }
 }
 
-async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
-  const startedAt = performance.now()
-  const value = await work
-  return { value, ms: performance.now() - startedAt }
-}
-
 /** Waits for a state that must come, and fails the test when it has not after five seconds. */
 async function until(t: Test, what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
   for (const startedAt = performance.now(); performance.now() - startedAt < 5000; await delay(5))
@@ -62,7 +57,7 @@ for (const [kind, connection] of Object.entries(connections)) {
     const { proxy, quota, observer, faults } = await setting(t, { connection })
     heldBy(await quota.reserve(ask({ tokens: 10 })))
     proxy.mode = 'cut-on-reply'
-    const { value: verdicts, ms } = await timed(
+    const { value: verdicts, ms } = await timed(() =>
       Promise.all(Array.from({ length: 30 }, () => quota.reserve(ask({ tokens: 10 })))),
     )
     t.ok(ms <= answerMs, `all have an answer after ${ms.toFixed(1)} ms`)
@@ -88,6 +83,7 @@ for (const [kind, connection] of Object.entries(connections)) {
     for (const verdict of held) heldBy(verdict).settle(40)
     await until(t, 'the return', () => faults.includes('recovered'))
     await delay(50) // what a connection sends again, it has sent by now
+    heldBy(await quota.reserve(ask({ tokens: 0 }))) // takes along what the client would send again
     const { tokens } = await observer.usage()
     t.ok(tokens.perMinute.current >= 5400, `${tokens.perMinute.current} charged for 5400 used: no refund is made twice`)
     t.ok(tokens.perMinute.current <= 6000)
@@ -113,12 +109,16 @@ for (const mode of ['swallow-requests', 'swallow-replies'] as const)
     heldBy(await quota.reserve(ask()))
     proxy.mode = mode
     for (let call = 0; call < 3; call++) {
-      const { value, ms } = await timed(quota.reserve(ask()))
+      const { value, ms } = await timed(() => quota.reserve(ask()))
       t.ok(ms <= answerMs, `an answer after ${ms.toFixed(1)} ms`)
       t.match(value, { granted: true, degraded: true })
     }
     const times: number[] = []
-    for (let call = 0; call < 100; call++) times.push((await timed(quota.reserve(ask()))).ms)
+    for (let call = 0; call < 100; call++) {
+      const startedAt = performance.now()
+      await quota.reserve(ask())
+      times.push(performance.now() - startedAt)
+    }
     const median = times.toSorted((one, other) => one - other)[50] ?? Number.NaN
     t.ok(median <= 1, `with the breaker open ${median.toFixed(3)} ms`)
     t.match(await quota.usage(), { degraded: true, requests: { perMinute: { current: 104 } } })
@@ -129,11 +129,21 @@ for (const mode of ['swallow-requests', 'swallow-replies'] as const)
     t.match(await quota.reserve(ask()), { granted: true, degraded: false })
   })
 
+t.test('a client that only reads shows what it read last when Redis falls silent, not zero', async (t) => {
+  const { proxy, quota, observer } = await setting(t)
+  heldBy(await observer.reserve(ask({ requests: 7, tokens: 700 })))
+  t.match(await quota.usage(), { degraded: false, requests: { perMinute: { current: 7 } } })
+  proxy.mode = 'swallow-replies'
+  const { value, ms } = await timed(() => quota.usage())
+  t.ok(ms <= answerMs, `an answer after ${ms.toFixed(1)} ms`)
+  t.match(value, { degraded: true, requests: { perMinute: { current: 7 } }, tokens: { perDay: { current: 700 } } })
+})
+
 t.test('replies that come too late', async (t) => {
   const { proxy, quota, observer, faults } = await setting(t)
   heldBy(await quota.reserve(ask()))
   proxy.delayMs = 120
-  const { value, ms } = await timed(Promise.all(Array.from({ length: 10 }, () => quota.reserve(ask()))))
+  const { value, ms } = await timed(() => Promise.all(Array.from({ length: 10 }, () => quota.reserve(ask()))))
   t.ok(ms <= answerMs, `an answer after ${ms.toFixed(1)} ms`)
   t.ok(value.every((verdict) => verdict.granted && verdict.degraded))
   proxy.delayMs = 0
@@ -158,7 +168,9 @@ t.test(
     redis.on('error', () => {}) // refused on purpose
     const limits = { ...roomy, rpm: 20 }
     const quota = createQuotaClient({ redis, pool: 'absent', limits, windowMs: 1200, assumedInstances: 4 })
-    const { value: verdicts, ms } = await timed(Promise.all(Array.from({ length: 8 }, () => quota.reserve(ask()))))
+    const { value: verdicts, ms } = await timed(() =>
+      Promise.all(Array.from({ length: 8 }, () => quota.reserve(ask()))),
+    )
     t.ok(ms <= answerMs, `an answer after ${ms.toFixed(1)} ms`)
     t.equal(verdicts.filter((verdict) => verdict.granted).length, 5)
     t.ok(verdicts.every((verdict) => verdict.degraded))

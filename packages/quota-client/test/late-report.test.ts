@@ -1,0 +1,37 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { redisServerForTest } from '@knowalledge/testing'
+import type { Redis } from 'ioredis'
+import t from 'tap'
+import { quotaRedisOptions } from '../src/index.ts'
+import { between, hammeringFleet, judge, limit, windowMs } from './support/hammering-fleet.ts'
+import { sharedClockMs } from './support/oracle.ts'
+
+t.test('an instance whose report arrives, but is never answered, takes nothing beside the others', async (t) => {
+  const server = await redisServerForTest(t)
+  const connect = (instance: number) => {
+    const redis = server.connect(quotaRedisOptions())
+    if (instance === 0) queueMicrotask(() => loseAnswers(redis, 'knowalledgeQuota-reportBuffer'))
+    return redis
+  }
+  const fleet = await hammeringFleet(t, server, { connect })
+  await delay(windowMs * 0.6)
+  server.process.kill('SIGKILL')
+  await delay(windowMs * 1.2)
+  await server.restart()
+  const upMs = sharedClockMs()
+  await delay(windowMs * 2.5)
+  await fleet.stop()
+  judge(t, fleet)
+  const back = between(fleet, upMs, Number.POSITIVE_INFINITY).filter(({ verdict }) => verdict.granted)
+  t.ok(back.length >= limit, `the others were served: ${back.length}`)
+})
+
+/** The command is carried out; nobody hears of it. */
+function loseAnswers(redis: Redis, command: string): void {
+  const commands = redis as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+  const call = commands[command]?.bind(redis)
+  commands[command] = async (...args) => {
+    await call?.(...args)
+    return new Promise(() => {})
+  }
+}
