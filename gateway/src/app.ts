@@ -9,6 +9,7 @@ import {
   type ReadyCheck,
   readiness,
 } from '@knowalledge/service-kit'
+import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
 import { admin } from './routes/admin.ts'
@@ -50,6 +51,7 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
     redisCircuit,
     ownOpenapiRoute: false,
   })
+  callersByAddress(app)
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
