@@ -10,7 +10,7 @@ export interface Caller {
   tenant: Tenant | undefined
 }
 
-/** Whoever proves nothing is known by address. Identity, where it is asked for, replaces this. */
+/** Whoever proves nothing is known by address. Where a key or a session is asked for, identity replaces this. */
 export function callersByAddress(app: App): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, _reply, done) => {
