@@ -1,25 +1,11 @@
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { redisServerForTest } from '@knowalledge/testing'
+import { redisServerForTest, runCommand } from '@knowalledge/testing'
 import t from 'tap'
 import { ArgumentsError, parseKeysCommand } from '../../src/identity/keys-arguments.ts'
 
-const script = fileURLToPath(new URL('../../src/keys.ts', import.meta.url))
-
-interface Ended {
-  code: number
-  out: string
-  note: string
-}
-
 /** `npm run keys -- …`, as a process. */
-function keys(args: string[], env: Record<string, string>): Promise<Ended> {
-  const settings = { PATH: process.env.PATH, ...env }
-  return new Promise((resolve) => {
-    execFile(process.execPath, [script, ...args], { env: settings, cwd: '/' }, (error, out, note) =>
-      resolve({ code: error === null ? 0 : Number(error.code), out, note }),
-    )
-  })
+async function keys(args: string[], env: Record<string, string>) {
+  const { code, stdout: out, stderr: note } = await runCommand('gateway/src/keys.ts', { args, env })
+  return { code, out, note }
 }
 
 t.test('a key is made, listed without its secret, and revoked', async (t) => {
