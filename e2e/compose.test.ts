@@ -85,7 +85,7 @@ t.test('every variable is a setting of its process, and no secret has a value of
       t.ok(variable in properties, `${name}: ${variable}`)
   for (const [name, { environment = {} }] of Object.entries(services))
     for (const [variable, value] of Object.entries(environment))
-      if (/KEY|TOKEN|REDIS.*PASSWORD|AUTH$/.test(variable)) t.equal(value, '', `${name}: ${variable}`)
+      if (/KEY|TOKEN|SECRET|REDIS.*PASSWORD|AUTH$/.test(variable)) t.equal(value, '', `${name}: ${variable}`)
   const given = composeConfig({ env: { GEMINI_API_KEY: 'of-the-environment', REDIS_PASSWORD: 'hidden' } }).services
   t.equal(given.vision?.environment?.GEMINI_API_KEY, 'of-the-environment')
   t.equal(given.gateway?.environment?.REDIS_PASSWORD, given.redis?.environment?.REDISCLI_AUTH)

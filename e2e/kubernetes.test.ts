@@ -84,7 +84,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       const [container] = spec.template.spec?.containers ?? []
       const shared = container?.envFrom?.map(({ configMapRef }) => configMaps.get(configMapRef?.name ?? ''))
       t.notOk(shared?.includes(undefined), `${metadata.name} reads ConfigMaps that exist`)
-      const own = container?.env?.map(({ name, value }) => [name, value ?? 'of-a-secret-of-the-cluster'])
+      const own = container?.env?.map(({ name, value }) => [name, value ?? 'of-a-secret-of-the-cluster-with-32'])
       const env = Object.assign({}, ...(shared ?? []), Object.fromEntries(own ?? [])) as Record<string, string>
       t.ok('REDIS_HOST' in env, `${metadata.name} knows where Redis is`)
       for (const name of Object.keys(env)) t.ok(name in properties, `${metadata.name}: ${name}`)
@@ -98,7 +98,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
     for (const { metadata, spec } of apps) {
       const env = spec.template.spec?.containers.flatMap(({ env = [] }) => env) ?? []
       for (const { name, value } of env)
-        if (/KEY|TOKEN|PASSWORD/.test(name)) t.equal(value, undefined, `${metadata.name}: ${name}`)
+        if (/KEY|TOKEN|PASSWORD|SECRET/.test(name)) t.equal(value, undefined, `${metadata.name}: ${name}`)
       const key = env.find(({ name }) => name === 'GEMINI_API_KEY')?.valueFrom?.secretKeyRef
       t.match(key, metadata.name === 'gateway' ? undefined : { name: 'gemini', key: 'api-key' }, metadata.name)
       if (key && overlay === 'prod') t.not(key.optional, true, `without a key ${metadata.name} does not start`)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { emulatorForTest, freePort, processForTest, redisServerForTest } from '@knowalledge/testing'
+import { emulatorForTest, freePort, processForTest, redisServerForTest, runCommand } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import { eventually, post } from './fleet.ts'
 
@@ -41,6 +41,20 @@ async function servesThrough(t: Test, env: Record<string, string>): Promise<void
   t.equal(shownBySecond.headers.get('x-cache'), 'redis')
   const metrics = await (await fetch(`${second.url}/metrics`)).text()
   t.match(metrics, /\nquota_requests_current_minute 1\n/, 'the quota is shared too')
+  await letsIn(t, { ...env, TEXT_GENERATION_URL: first.url })
+}
+
+async function letsIn(t: Test, env: Record<string, string>): Promise<void> {
+  const made = await runCommand('gateway/src/keys.ts', { args: ['create', '--tenant', 'school-a'], env })
+  t.equal(made.code, 0, made.stderr)
+  const gateway = await processForTest(t, 'gateway/src/server.ts', {
+    env: { ...env, AUTH: 'required', SESSION_SECRET: 'x'.repeat(32), DRAIN_MS: '0', LOG_LEVEL: 'warn' },
+  })
+  const session = `${gateway.url}/api/session`
+  const login = await fetch(session, { method: 'POST', headers: { 'x-api-key': made.stdout.trim() } })
+  t.equal(login.status, 201)
+  const cookie = login.headers.get('set-cookie')?.split(';', 1)[0] ?? ''
+  t.match(await (await fetch(session, { headers: { cookie } })).json(), { tenant: 'school-a' })
 }
 
 t.test('sentinels are asked where Redis is', async (t) => {

@@ -9,6 +9,7 @@ import {
   type Environment,
   type QuotaConfig,
   type ReadyCheck,
+  redisFaults,
   serve,
   start,
   startTracing,
@@ -56,6 +57,7 @@ await start(async () => {
     quota: backends.quota,
     redis: backends.checks.redis as ReadyCheck,
     redisCircuit: backends.redisCircuit,
+    identityBacking: backends.redis && { redis: backends.redis, faultsOf: redisFaults(logger).of },
     logger,
   })
   // After the gateway's last request is answered nobody asks the others any more.

@@ -9,8 +9,12 @@ import {
   type ReadyCheck,
   readiness,
 } from '@knowalledge/service-kit'
+import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { createIdentity, type IdentityBacking } from './identity/identity.ts'
+import { withSecurity } from './identity/openapi.ts'
+import { sessionRoutes } from './identity/session-routes.ts'
 import { admin } from './routes/admin.ts'
 import { docs } from './routes/docs.ts'
 import { health } from './routes/health.ts'
@@ -19,8 +23,10 @@ import { quotaStats } from './routes/quota-stats.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
 import { createUpstreams, type Upstreams, type UpstreamUrls } from './upstreams.ts'
 
+type IdentityConfig = 'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'COOKIE_SECURE'
+
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN'>
+  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN' | IdentityConfig>
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
@@ -29,6 +35,8 @@ export interface GatewayOptions {
   redis: ReadyCheck
   /** For the metrics. Absent without Redis. */
   redisCircuit?: (() => CircuitState) | undefined
+  /** For keys and sessions: needed with AUTH=required. */
+  identityBacking?: IdentityBacking | undefined
   logger: Logger
 }
 
@@ -36,7 +44,8 @@ export interface GatewayOptions {
 const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
-export async function buildApp({ config, cache, quota, redis, redisCircuit, logger }: GatewayOptions): Promise<App> {
+export async function buildApp(options: GatewayOptions): Promise<App> {
+  const { config, cache, quota, redis, redisCircuit, logger } = options
   const upstreams = createUpstreams(config)
   const services = serviceChecks(upstreams, '/ready')
   const checks = { redis, services: anyService(services), ...services }
@@ -50,13 +59,20 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
     redisCircuit,
     ownOpenapiRoute: false,
   })
+  callersByAddress(app)
+  const identity = await createIdentity(app, { config, backing: options.identityBacking })
+  if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
   if (config.ADMIN_TOKEN !== undefined) admin(app, { token: config.ADMIN_TOKEN, cache })
-  proxied(app, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
-  docs(app, { openapi: createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument) })
+  app.register(async (learning) => {
+    identity?.protect(learning)
+    proxied(learning as App, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
+  })
+  const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
+  docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
   return app
 }
 

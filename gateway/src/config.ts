@@ -7,6 +7,7 @@ import {
   setting,
 } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
+import { identityFaults, identitySettings } from './identity/settings.ts'
 
 const serviceUrls = (description: string, port: number) =>
   Type.String({
@@ -38,6 +39,7 @@ export const settings = Type.Object({
       expectation: 'at least 16 characters',
     }),
   ),
+  ...identitySettings,
   ...redisSettings,
   ...quotaSettings,
 })
@@ -45,5 +47,14 @@ export type Config = Readonly<Static<typeof settings>>
 
 /** The only place where the gateway reads its environment. Throws EnvironmentError naming every fault. */
 export function loadConfig(env: Environment = process.env): Config {
-  return readEnvironment(settings, env)
+  return readEnvironment(settings, env, identityFaults)
+}
+
+const keysSettings = Type.Object(redisSettings)
+
+/** What the command line of keys reads: where Redis is. Throws EnvironmentError naming every fault. */
+export function loadKeysConfig(env: Environment = process.env): Readonly<Static<typeof keysSettings>> {
+  return readEnvironment(keysSettings, env, ({ REDIS_ENABLED }) =>
+    REDIS_ENABLED === false ? ['REDIS_ENABLED=false: keys are kept in Redis; say where with REDIS_URL'] : [],
+  )
 }

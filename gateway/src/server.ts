@@ -30,6 +30,7 @@ await start(async () => {
     quota,
     redis: redisCheck(redis),
     redisCircuit: redis && faults.circuit,
+    identityBacking: redis && { redis, faultsOf: faults.of },
     logger,
   })
   app.addHook('onClose', async () => {

@@ -6,7 +6,7 @@ import { createResponseCache } from '@knowalledge/response-cache'
 import { createLogger, type Environment, redisCheck } from '@knowalledge/service-kit'
 import { freePort } from '@knowalledge/testing'
 import type { Test } from 'tap'
-import { buildApp } from '../src/app.ts'
+import { buildApp, type GatewayOptions } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
 /** A service of the test's own making behind the gateway. */
@@ -21,7 +21,7 @@ export async function serviceForTest(t: Test, listener: RequestListener): Promis
 }
 
 /** The gateway, listening; services that are not given refuse connections. */
-export async function gatewayForTest(t: Test, env: Environment = {}) {
+export async function gatewayForTest(t: Test, env: Environment = {}, more: Partial<GatewayOptions> = {}) {
   const dead = `http://127.0.0.1:${await freePort()}`
   const config = loadConfig({
     TEXT_GENERATION_URL: dead,
@@ -33,7 +33,7 @@ export async function gatewayForTest(t: Test, env: Environment = {}) {
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
   const logger = createLogger({ level: 'silent', pretty: false })
   const cache = createResponseCache()
-  const app = await buildApp({ config, cache, quota, redis: redisCheck(undefined), logger })
+  const app = await buildApp({ config, cache, quota, redis: redisCheck(undefined), logger, ...more })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()

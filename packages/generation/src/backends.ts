@@ -35,6 +35,8 @@ export interface Backends {
   quota: QuotaClient
   cache: ResponseCache
   gemini: Gemini
+  /** The connection that the quota is kept over, for whoever shares this process. Absent without Redis. */
+  redis: Awaited<ReturnType<typeof connectRedis>>
   /** For `/ready`. */
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
@@ -73,6 +75,7 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     quota,
     cache,
     gemini,
+    redis: quotaRedis,
     checks: { redis: redisCheck(quotaRedis), gemini: geminiCheck(apiKey !== undefined) },
     redisCircuit: quotaRedis && faults.circuit,
     async close() {

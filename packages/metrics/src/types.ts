@@ -8,6 +8,7 @@ export const endpoints = [
   'generate_image',
   'images',
   'quota_stats',
+  'session',
   'health',
   'ready',
   'metrics',

@@ -30,6 +30,9 @@ export const setting = {
     Type.Enum(values, { description, ...options }),
 }
 
+/** Faults between settings that are fine each by itself. `read` lacks what is absent or wrong by itself. */
+export type EnvironmentRule<Read> = (read: Partial<Read>, env: Environment) => string[]
+
 /**
  * Reads a process's settings: defaults filled in, texts converted, everything checked. An empty variable counts as
  * absent, as Compose files write it. Throws EnvironmentError naming every fault; secrets' values are not repeated.
@@ -37,6 +40,7 @@ export const setting = {
 export function readEnvironment<P extends TProperties>(
   schema: TObject<P>,
   env: Environment,
+  rules: EnvironmentRule<Static<TObject<P>>> = () => [],
 ): Readonly<Static<TObject<P>>> {
   const read: Record<string, unknown> = {}
   const faults: string[] = []
@@ -47,6 +51,7 @@ export function readEnvironment<P extends TProperties>(
     if (Value.Check(property, value)) read[name] = value
     else faults.push(describeFault(name, property, given))
   }
+  faults.push(...rules(read as Partial<Static<TObject<P>>>, env))
   if (faults.length > 0) throw new EnvironmentError(faults)
   return Object.freeze(read) as Readonly<Static<TObject<P>>>
 }

@@ -59,7 +59,13 @@ const fastifyErrors: Record<string, (error: Error) => HttpError> = {
     new HttpError('invalid_input', 'The body is not as long as its Content-Length says.'),
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
     new HttpError('payload_too_large', 'The body is too large: JSON may have at most 256 KiB.'),
+  FST_CSRF_MISSING_SECRET: csrfRejected,
+  FST_CSRF_INVALID_TOKEN: csrfRejected,
   FST_ERR_BAD_URL: () => new HttpError('invalid_input', 'The path is not a valid URL.'),
+}
+
+function csrfRejected(): HttpError {
+  return new HttpError('csrf_rejected', 'This needs the header X-CSRF-Token with what GET /api/csrf-token says.')
 }
 
 function notFound(request: FastifyRequest): HttpError {

@@ -73,3 +73,13 @@ t.test('refuses fractions, signs and exponents beyond the bounds of a whole numb
     t.throws(() => readEnvironment(settings, { PORT }), { message: /PORT=/ }, PORT)
   }
 })
+
+t.test('rules between settings see what is right by itself, and their faults stand beside the others', async (t) => {
+  const rule = ({ PORT, QUOTA_RPM }: { PORT?: number; QUOTA_RPM?: number }) => [`PORT ${PORT}, QUOTA_RPM ${QUOTA_RPM}`]
+  const error = t.throws(() => readEnvironment(settings, { PORT: 'x', QUOTA_RPM: '7' }, rule), EnvironmentError)
+  t.match((error as EnvironmentError).faults, [/^PORT="x"/, 'PORT undefined, QUOTA_RPM 7'])
+  t.match(
+    readEnvironment(settings, {}, () => []),
+    { PORT: 5001 },
+  )
+})

@@ -1,0 +1,49 @@
+import { processForTest, redisServerForTest, runCommand, type TestProcess } from '@knowalledge/testing'
+import type { Test } from 'tap'
+import { upstreamForTest } from './edge-upstream.ts'
+
+/** The same at every gateway. */
+export const sessionSecret = 'a-session-secret-that-all-gateways-share'
+
+/** Two real gateways with AUTH=required on one Redis, before a service that answers everything, and what people do there. */
+export async function doorsForTest(t: Test, env: Record<string, string> = {}) {
+  const redis = await redisServerForTest(t)
+  const service = await upstreamForTest(t, (request, reply) => {
+    request.resume()
+    const cacheable = 'public, max-age=300, s-maxage=900, stale-if-error=86400'
+    reply.writeHead(200, { 'content-type': 'application/json', 'cache-control': cacheable }).end('{}')
+  })
+  const settings = {
+    AUTH: 'required',
+    SESSION_SECRET: sessionSecret,
+    REDIS_URL: redis.url,
+    TEXT_GENERATION_URL: service.url,
+    VISION_URL: service.url,
+    IMAGE_GENERATION_URL: service.url,
+    LOG_LEVEL: 'warn',
+    DRAIN_MS: '0',
+    ...env,
+  }
+  const start = (options: { port?: number; env?: Record<string, string> } = {}) =>
+    processForTest(t, 'gateway/src/server.ts', { ...options, env: { ...settings, ...options.env } })
+  const doors = await Promise.all([start(), start()])
+  const keys = async (...args: string[]) => {
+    const ended = await runCommand('gateway/src/keys.ts', { args, env: { REDIS_URL: redis.url } })
+    if (ended.code !== 0) throw new Error(ended.stderr)
+    return ended.stdout.trim()
+  }
+  return { redis, service, doors, start, keys }
+}
+
+export const statusOf = async (
+  door: TestProcess,
+  headers: Record<string, string>,
+  path = '/api/subtopics?topic=Light',
+) => (await fetch(door.url + path, { headers })).status
+
+/** Exchanges a key for a session: the `cookie` header that a browser would send from then on. */
+export async function login(door: TestProcess, key: string): Promise<string> {
+  const reply = await fetch(`${door.url}/api/session`, { method: 'POST', headers: { 'x-api-key': key } })
+  if (reply.status !== 201) throw new Error(`no session: ${reply.status}`)
+  return reply.headers.get('set-cookie')?.split(';', 1)[0] ?? ''
+}

@@ -1,0 +1,26 @@
+import type { Tenant } from '@knowalledge/quota-client'
+import type { App } from '@knowalledge/service-kit'
+
+/** Who asks, as far as it is known. */
+export interface Caller {
+  kind: 'key' | 'session' | 'address'
+  /** What is counted against this caller: a key's public id, a session's digest or an address. Never a secret. */
+  id: string
+  /** With the limits of its own inside the shared quota. */
+  tenant: Tenant | undefined
+}
+
+/** Whoever proves nothing is known by address. Where a key or a session is asked for, identity replaces this. */
+export function callersByAddress(app: App): void {
+  app.decorateRequest('caller')
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.caller = { kind: 'address', id: request.ip, tenant: undefined }
+    done()
+  })
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller
+  }
+}

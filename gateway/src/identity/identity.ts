@@ -1,0 +1,160 @@
+import cookie from '@fastify/cookie'
+import csrfProtection from '@fastify/csrf-protection'
+import { type App, HttpError } from '@knowalledge/service-kit'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Cluster, Redis } from 'ioredis'
+import type { Caller } from '../caller.ts'
+import type { Config } from '../config.ts'
+import { ApiKeys, type ValidKey } from './api-keys.ts'
+import { givenKey, unauthorized } from './credentials.ts'
+import { keepAnswersPrivate } from './private-answers.ts'
+import { type LookupOptions, RememberedLookup } from './remembered-lookup.ts'
+import { digestOf, isSameDigest, publicIdOf } from './secrets.ts'
+import { type Session, Sessions } from './sessions.ts'
+
+export const sessionCookie = 'kae_session'
+
+/** What keys and sessions are kept in. */
+export interface IdentityBacking {
+  redis: Redis | Cluster
+  /** Told by each part that goes on without Redis, and when it is back. Default: nobody is told. */
+  faultsOf?: (part: string) => LookupOptions<unknown>['onFault']
+  /** Milliseconds since the epoch. Default Date.now. */
+  clock?: () => number
+}
+
+type IdentityConfig = Pick<Config, 'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS'>
+
+/** Keys and sessions, or undefined with AUTH=off. Call it once, before the routes that ask. */
+export async function createIdentity(
+  app: App,
+  { config, backing }: { config: IdentityConfig; backing: IdentityBacking | undefined },
+): Promise<Identity | undefined> {
+  if (config.AUTH === 'off') return undefined
+  if (backing === undefined || config.SESSION_SECRET === undefined)
+    throw new Error('AUTH=required needs Redis and SESSION_SECRET')
+  await app.register(cookie, { hook: false })
+  // `@fastify/session` here means: the secret lies in `request.session`. The token is taken from the header alone.
+  await app.register(csrfProtection, {
+    sessionPlugin: '@fastify/session',
+    sessionKey: 'csrfSecret',
+    getToken: ({ headers }) => headers['x-csrf-token'] as string | undefined,
+  })
+  app.decorateRequest('session')
+  return new Identity({ ...config, SESSION_SECRET: config.SESSION_SECRET }, backing)
+}
+
+/** Who may come in: by key, or by a session that a key was exchanged for. */
+export class Identity {
+  readonly sessions: Sessions
+  readonly #keys: RememberedLookup<ValidKey>
+
+  constructor(config: IdentityConfig & { SESSION_SECRET: string }, backing: IdentityBacking) {
+    const { redis, faultsOf = () => () => {}, clock = Date.now } = backing
+    const keys = new ApiKeys({ redis, clock })
+    this.#keys = new RememberedLookup<ValidKey>({
+      load: (id) => keys.find(id),
+      isValid: (key) => !keys.hasExpired(key),
+      clock,
+      onFault: faultsOf('keys'),
+    })
+    this.sessions = new Sessions({
+      redis,
+      secret: config.SESSION_SECRET,
+      idleMs: config.SESSION_IDLE_MINUTES * 60_000,
+      maxMs: config.SESSION_MAX_HOURS * 3_600_000,
+      clock,
+      onFault: faultsOf('sessions'),
+    })
+  }
+
+  /** Every route of this scope needs a key or a session, and what it answers is for that caller alone. */
+  protect(scope: FastifyInstance): void {
+    scope.addHook('onRequest', this.requireCaller)
+    scope.addHook('onRequest', rejectForgery)
+    keepAnswersPrivate(scope)
+  }
+
+  /** An `onRequest` hook: sets `request.caller`. A key, where one is shown, is all that counts. Throws HttpError 401. */
+  requireCaller = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const caller = await this.#identify(request)
+    if (caller === undefined) throw unauthorized(reply)
+    request.caller = caller
+    Object.assign(request.outcome, { caller: `${caller.kind} ${caller.id}`, tenant: caller.tenant?.id })
+  }
+
+  /** An `onRequest` hook: `requireCaller`, by key. Throws HttpError 401. */
+  requireKey = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    await this.requireCaller(request, reply)
+    if (request.caller.kind !== 'key') throw unauthorized(reply)
+  }
+
+  /** An `onRequest` hook: `requireCaller`, with a session in any case. Throws HttpError 401. */
+  requireSession = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    await this.requireCaller(request, reply)
+    request.session ??= await this.#sessionOf(request)
+    if (request.session === undefined) throw unauthorized(reply)
+  }
+
+  /** A new session for the key that let this request in, and the end of the one that it came with. Throws HttpError. */
+  async login(request: FastifyRequest, reply: FastifyReply): Promise<{ cookie: string; session: SessionWithKey }> {
+    const key = await this.#keys.find(request.caller.id)
+    if (key === undefined) throw unauthorized(reply) // revoked a moment ago
+    const { cookie, session } = await this.sessions.create(key.id)
+    const earlier = cookieOf(request)
+    if (earlier !== undefined) await this.sessions.end(earlier)
+    return { cookie, session: { ...session, key } }
+  }
+
+  async #identify(request: FastifyRequest): Promise<Caller | undefined> {
+    const secret = givenKey(request.headers)
+    if (secret !== undefined) {
+      const key = await this.#keyOf(secret)
+      return key && { kind: 'key', id: key.id, tenant: key.tenant }
+    }
+    request.session = await this.#sessionOf(request)
+    return request.session && { kind: 'session', id: request.session.id, tenant: request.session.key.tenant }
+  }
+
+  /** Unknown, expired, revoked or no key at all: one look-up and one comparison. */
+  async #keyOf(secret: string): Promise<ValidKey | undefined> {
+    const digest = digestOf(secret)
+    const key = await this.#keys.find(publicIdOf(digest))
+    return isSameDigest(digest, key?.digest) ? key : undefined
+  }
+
+  /** Ends with the key that it was made with. */
+  async #sessionOf(request: FastifyRequest): Promise<SessionWithKey | undefined> {
+    const value = cookieOf(request)
+    const session = value === undefined ? undefined : await this.sessions.find(value)
+    const key = session && (await this.#keys.find(session.keyId))
+    return key && { ...session, key }
+  }
+}
+
+/** The session cookie's value, whatever it is. */
+export function cookieOf({ headers, server }: FastifyRequest): string | undefined {
+  return headers.cookie === undefined ? undefined : server.parseCookie(headers.cookie)[sessionCookie]
+}
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** An `onRequest` hook: a browser sends its cookie with whatever another site makes it send, so a change needs a token too. */
+export function rejectForgery(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  const isChange = request.caller.kind === 'session' && !safeMethods.has(request.method)
+  if (!isChange) done()
+  else if (request.headers['sec-fetch-site'] !== 'cross-site') request.server.csrfProtection(request, reply, done)
+  else done(new HttpError('csrf_rejected', 'A session cannot be used from another site: use a key.'))
+}
+
+/** A session that holds, and the key that it stands for. */
+export interface SessionWithKey extends Session {
+  key: ValidKey
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of a request that was let in by its session, or of a route that needs one. */
+    session: SessionWithKey | undefined
+  }
+}

@@ -1,0 +1,49 @@
+import { type Environment, setting } from '@knowalledge/service-kit'
+import { Type } from 'typebox'
+
+export const identitySettings = {
+  AUTH: setting.oneOf(
+    ['off', 'required'],
+    'required: the learning routes need an API key or a session. off: keys and sessions are not looked at',
+    { default: 'off' },
+  ),
+  SESSION_SECRET: Type.Optional(
+    Type.String({
+      description:
+        'Signs session cookies; needed with AUTH=required, the same at every gateway. A new one ends all sessions',
+      minLength: 32,
+      expectation: 'at least 32 characters',
+    }),
+  ),
+  SESSION_IDLE_MINUTES: setting.wholeNumber('A session that is not used for so long ends', {
+    default: 60,
+    minimum: 1,
+    maximum: 10_080,
+  }),
+  SESSION_MAX_HOURS: setting.wholeNumber('A session ends so long after its login, used or not', {
+    default: 12,
+    minimum: 1,
+    maximum: 720,
+  }),
+  COOKIE_SECURE: setting.flag('false: browsers may send the session cookie over plain HTTP, as for development', {
+    default: true,
+  }),
+}
+
+interface Read {
+  AUTH?: string
+  REDIS_ENABLED?: boolean
+}
+
+/** What is wrong between settings that are fine each by itself. */
+export function identityFaults({ AUTH, REDIS_ENABLED }: Read, env: Environment): string[] {
+  if (AUTH !== 'required') return []
+  const faults: string[] = []
+  if (REDIS_ENABLED === false) {
+    faults.push('AUTH=required with REDIS_ENABLED=false: keys and sessions are kept in Redis; say where with REDIS_URL')
+  }
+  if (!env.SESSION_SECRET?.trim()) {
+    faults.push('SESSION_SECRET is required with AUTH=required: expected at least 32 characters')
+  }
+  return faults
+}

@@ -1,0 +1,32 @@
+import { existsSync } from 'node:fs'
+import { connectRedis, createLogger, EnvironmentError } from '@knowalledge/service-kit'
+import { loadKeysConfig } from './config.ts'
+import { ApiKeys } from './identity/api-keys.ts'
+import { ArgumentsError, parseKeysCommand } from './identity/keys-arguments.ts'
+import { runKeysCommand } from './identity/keys-command.ts'
+
+/** A person waits for this one: longer than a request would. */
+const connection = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 5_000 }
+const profile = { single: connection, cluster: { enableOfflineQueue: false, redisOptions: connection } }
+
+/** `npm run keys -- …`; in an image, `node gateway/src/keys.ts …`. The key goes to stdout, what is told of it to stderr. */
+async function main(): Promise<void> {
+  if (existsSync('.env')) process.loadEnvFile() // as `start` of service-kit
+  const command = parseKeysCommand(process.argv.slice(2))
+  const redis = await connectRedis(loadKeysConfig(), profile, createLogger({ level: 'silent', pretty: false }))
+  try {
+    if (redis?.status !== 'ready')
+      throw new ArgumentsError('Redis cannot be reached: REDIS_URL, or REDIS_HOST and REDIS_PORT, say where it is.')
+    const { out, note } = await runKeysCommand(command, { keys: new ApiKeys({ redis }), clock: Date.now })
+    if (note !== undefined) process.stderr.write(`${note}\n`)
+    if (out !== undefined) process.stdout.write(`${out}\n`)
+  } finally {
+    redis?.disconnect()
+  }
+}
+
+await main().catch((error: Error) => {
+  const told = error instanceof ArgumentsError || error instanceof EnvironmentError
+  process.stderr.write(`${told ? error.message : (error.stack ?? error)}\n`)
+  process.exitCode = 1
+})

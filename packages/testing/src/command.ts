@@ -1,0 +1,23 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+
+export interface EndedCommand {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs `node <file> …args` to its end; `file` is relative to the repository. Nothing of the caller's environment but the path. */
+export function runCommand(
+  file: string,
+  { args = [], env = {} }: { args?: string[]; env?: Record<string, string> },
+): Promise<EndedCommand> {
+  const options = { cwd: root, env: { PATH: process.env.PATH, ...env } }
+  return new Promise((resolve) => {
+    execFile(process.execPath, [file, ...args], options, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+  })
+}
