@@ -26,8 +26,13 @@ export function contextOf(request: FastifyRequest, reply: FastifyReply): Request
 export function logRequests(app: App): void {
   app.decorateRequest('outcome')
   // Hooks of every request call `done`: a promise each would cost more than what they do.
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     request.outcome = {}
+    // Fastify's onRequestAbort does not run once the request's body has been read.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished)
+        request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
+    })
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
@@ -41,9 +46,6 @@ export function logRequests(app: App): void {
     if (request.routeOptions.config.quiet) request.log.debug(line, 'request completed')
     else request.log.info(line, 'request completed')
     done()
-  })
-  app.addHook('onRequestAbort', async (request) => {
-    request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
   })
 }
 
