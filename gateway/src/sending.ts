@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
 import { Agent, type Dispatcher } from 'undici'
@@ -14,6 +15,10 @@ const connections = { connections: null, pipelining: 1, keepAliveTimeout: 1_000,
 /** The longest a connection may take: enough for a lost packet to be sent again, little beside the patience with an answer. */
 const connectTimeoutMs = 2_000
 
+/** A body up to this long is read first and sent in one piece: it is cheaper so, and a slow client then keeps no service waiting. */
+const smallBodyBytes = 64 * 1024
+
+type Body = NonNullable<Dispatcher.RequestOptions['body']> | null
 type Answered = (error: Error | null, answer: Dispatcher.ResponseData) => void
 
 /** What @fastify/reply-from sends by. (Its own types are those of an older undici, with the same `request`.) */
@@ -43,9 +48,14 @@ export class Sending {
     })
     const request = (options: Dispatcher.RequestOptions, answered: Answered) => {
       const signal = this.#patience.getStore() ?? null
-      balanced.request({ ...options, signal, body: expendable(options.body) }, (error, answer) => {
-        if (!signal?.aborted) answered(error, answer) // otherwise nobody is there to be told, and nothing is wrong
-      })
+      const send = (body: Body) =>
+        balanced.request({ ...options, signal, body }, (error, answer) => {
+          if (!signal?.aborted) answered(error, answer) // otherwise nobody is there to be told, and nothing is wrong
+        })
+      const { body = null, headers } = options
+      if (!(body instanceof Readable)) send(body)
+      else if (isSmall(headers as IncomingHttpHeaders)) whenRead(body, send)
+      else send(expendable(body))
     }
     return { request: request as unknown as Sender['request'] }
   }
@@ -116,12 +126,21 @@ class Delivery implements Dispatcher.DispatchHandler {
   }
 }
 
+function isSmall({ 'content-length': length }: IncomingHttpHeaders): boolean {
+  return length !== undefined && Number(length) <= smallBodyBytes
+}
+
+/** Not at all, when the client leaves before its end. */
+function whenRead(body: Readable, send: (whole: Buffer) => void): void {
+  const parts: Buffer[] = []
+  body.on('data', (part: Buffer) => parts.push(part)).once('end', () => send(Buffer.concat(parts)))
+}
+
 /**
  * undici destroys a stream whose request failed, and with the client's own the connection on which it is to be told. What
  * is left of an upload that nobody wants any more is read and dropped, so that the client comes to read its answer.
  */
-function expendable(body: Dispatcher.RequestOptions['body'] = null): NonNullable<typeof body> | null {
-  if (!(body instanceof Readable)) return body
+function expendable(body: Readable): Readable {
   const copy = body.pipe(new PassThrough())
   return copy.on('error', () => {}).once('close', () => body.resume()) // its error is the request's, and told there
 }
