@@ -18,10 +18,11 @@ import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
+import { readTrustProxy } from './trust-proxy.ts'
 import { createUpstreams, type Upstreams, type UpstreamUrls } from './upstreams.ts'
 
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN'>
+  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'TRUST_PROXY' | 'ADMIN_TOKEN'>
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
@@ -50,6 +51,7 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
     quota: () => quota.usage(),
     redisCircuit,
     ownOpenapiRoute: false,
+    trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
   })
   callersByAddress(app)
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
