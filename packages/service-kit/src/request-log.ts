@@ -29,9 +29,12 @@ export function logRequests(app: App): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.outcome = {}
     // Fastify's onRequestAbort does not run once the request's body has been read.
+    let isAnswered = false
+    reply.raw.once('finish', () => {
+      isAnswered = true
+    })
     reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished)
-        request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
+      if (!isAnswered) request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
     })
     done()
   })
