@@ -21,12 +21,11 @@ import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
-import { createUpstreams, type Upstreams, type UpstreamUrls } from './upstreams.ts'
-
-type IdentityConfig = 'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'COOKIE_SECURE'
+import { readTrustProxy } from './trust-proxy.ts'
+import { createUpstreams, type Upstreams } from './upstreams.ts'
 
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN' | IdentityConfig>
+  config: Config
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
@@ -58,6 +57,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     quota: () => quota.usage(),
     redisCircuit,
     ownOpenapiRoute: false,
+    trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
   })
   callersByAddress(app)
   const identity = await createIdentity(app, { config, backing: options.identityBacking })

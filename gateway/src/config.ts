@@ -8,6 +8,7 @@ import {
 } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import { identityFaults, identitySettings } from './identity/settings.ts'
+import { readTrustProxy } from './trust-proxy.ts'
 
 const serviceUrls = (description: string, port: number) =>
   Type.String({
@@ -32,6 +33,16 @@ export const settings = Type.Object({
     minimum: 0,
     maximum: 60_000,
   }),
+  TRUST_PROXY: Type.Refine(
+    Type.String({
+      description: 'Whose X-Forwarded-For says who the client is: the proxies in front of the gateway',
+      default: 'false',
+      expectation:
+        'false, a count of proxies, or addresses, CIDRs, loopback, linklocal, uniquelocal, separated by commas',
+    }),
+    (text) => readTrustProxy(text) !== undefined,
+    () => 'not whose X-Forwarded-For is believed',
+  ),
   ADMIN_TOKEN: Type.Optional(
     Type.String({
       description: 'Opens POST /api/admin/*; without it these routes do not exist',

@@ -3,16 +3,24 @@ import { answersWith200 } from './probe.ts'
 
 export type ServiceName = 'text-generation' | 'vision' | 'image-generation'
 
+/** One process of a service. */
+export interface Instance {
+  readonly url: string
+  /** Requests that were sent there and are not over. */
+  inFlight: number
+  /** It takes no connections: left out until its `/ready` says yes, or `refusedForMs` have passed. */
+  leaveOut(): void
+}
+
 /** One service and where its instances are. */
 export interface Upstream {
   readonly name: ServiceName
   readonly urls: readonly string[]
-  /** The next instance in turn, of those that take requests; of all when none is known to. */
-  next(): string
-  /** Leaves an instance out until it says that it is ready again. */
-  leaveOut(url: string): void
-  /** Instances that take requests, as far as is known. */
-  readonly live: number
+  /**
+   * The least busy instance that takes requests, in turn among equals; when none is known to take any, one of the others.
+   * Never one of `tried`: undefined when all were.
+   */
+  next(tried: readonly Instance[]): Instance | undefined
 }
 
 export interface UpstreamUrls {
@@ -27,18 +35,22 @@ export interface Upstreams {
   watch(intervalMs: number, signal: AbortSignal): Promise<void>
 }
 
-export function createUpstreams(config: UpstreamUrls): Upstreams {
+/** Who refused is tried again after this long. Where `/ready` is watched, its word comes sooner and counts. */
+const refusedForMs = 5_000
+
+/** `clock` is in milliseconds and only runs forward. */
+export function createUpstreams(config: UpstreamUrls, clock: () => number = () => performance.now()): Upstreams {
   const balanced = {
-    'text-generation': new BalancedUpstream('text-generation', config.TEXT_GENERATION_URL),
-    vision: new BalancedUpstream('vision', config.VISION_URL),
-    'image-generation': new BalancedUpstream('image-generation', config.IMAGE_GENERATION_URL),
+    'text-generation': new BalancedUpstream('text-generation', config.TEXT_GENERATION_URL, clock),
+    vision: new BalancedUpstream('vision', config.VISION_URL, clock),
+    'image-generation': new BalancedUpstream('image-generation', config.IMAGE_GENERATION_URL, clock),
   }
   return {
     all: balanced,
     async watch(intervalMs, signal) {
-      const instances = Object.values(balanced).flatMap((upstream) => upstream.urls.map((url) => ({ upstream, url })))
-      await Promise.all(instances.map(({ upstream, url }) => upstream.check(url, { intervalMs, signal })))
-      for (const { upstream, url } of instances) void upstream.keepChecking(url, { intervalMs, signal })
+      const checking = { intervalMs, signal }
+      await Promise.all(Object.values(balanced).map((upstream) => upstream.check(checking)))
+      for (const upstream of Object.values(balanced)) upstream.keepChecking(checking)
     },
   }
 }
@@ -51,38 +63,69 @@ interface Checking {
 class BalancedUpstream implements Upstream {
   readonly name: ServiceName
   readonly urls: readonly string[]
-  readonly #leftOut = new Set<string>()
+  readonly #instances: WatchedInstance[]
   #turn = 0
 
-  constructor(name: ServiceName, commaSeparated: string) {
+  constructor(name: ServiceName, commaSeparated: string, clock: () => number) {
     this.name = name
     this.urls = commaSeparated.split(',').map((url) => url.trim().replace(/\/$/, ''))
+    this.#instances = this.urls.map((url) => new WatchedInstance(url, clock))
   }
 
-  get live(): number {
-    return this.urls.length - this.#leftOut.size
+  next(tried: readonly Instance[]): Instance | undefined {
+    let best: WatchedInstance | undefined
+    for (const instance of this.#instances) {
+      if (!tried.includes(instance) && (best === undefined || instance.goesBefore(best))) best = instance
+    }
+    if (best) best.lastTurn = ++this.#turn
+    return best
   }
 
-  next(): string {
-    const usable = this.live > 0 ? this.urls.filter((url) => !this.#leftOut.has(url)) : this.urls
-    return usable[this.#turn++ % usable.length] as string
+  async check(checking: Checking): Promise<void> {
+    await Promise.all(this.#instances.map((instance) => instance.check(checking)))
   }
 
-  leaveOut(url: string): void {
-    this.#leftOut.add(url)
+  keepChecking(checking: Checking): void {
+    for (const instance of this.#instances) void instance.keepChecking(checking)
+  }
+}
+
+class WatchedInstance implements Instance {
+  readonly url: string
+  inFlight = 0
+  lastTurn = 0
+  readonly #clock: () => number
+  #leftOutUntilMs = Number.NEGATIVE_INFINITY
+
+  constructor(url: string, clock: () => number) {
+    this.url = url
+    this.#clock = clock
   }
 
-  async check(url: string, { intervalMs, signal }: Checking): Promise<void> {
+  leaveOut(): void {
+    this.#leftOutUntilMs = Math.max(this.#leftOutUntilMs, this.#clock() + refusedForMs)
+  }
+
+  goesBefore(other: WatchedInstance): boolean {
+    if (this.#takesRequests !== other.#takesRequests) return this.#takesRequests
+    return this.inFlight === other.inFlight ? this.lastTurn < other.lastTurn : this.inFlight < other.inFlight
+  }
+
+  get #takesRequests(): boolean {
+    return this.#leftOutUntilMs <= this.#clock()
+  }
+
+  async check({ intervalMs, signal }: Checking): Promise<void> {
     const patience = AbortSignal.any([signal, AbortSignal.timeout(2 * intervalMs)])
-    if (await answersWith200(`${url}/ready`, patience)) this.#leftOut.delete(url)
-    else this.#leftOut.add(url)
+    const isReady = await answersWith200(`${this.url}/ready`, patience)
+    this.#leftOutUntilMs = isReady ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 
   /** An instance that is starting, draining or down is left out within one interval, and taken back as soon. */
-  async keepChecking(url: string, checking: Checking): Promise<void> {
+  async keepChecking(checking: Checking): Promise<void> {
     while (!checking.signal.aborted) {
       await sleep(checking.intervalMs, undefined, { signal: checking.signal, ref: false }).catch(() => {}) // aborted
-      await this.check(url, checking)
+      await this.check(checking)
     }
   }
 }

@@ -3,11 +3,17 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createQuotaClient } from '@knowalledge/quota-client'
 import { createResponseCache } from '@knowalledge/response-cache'
-import { createLogger, type Environment, redisCheck } from '@knowalledge/service-kit'
+import { type App, createLogger, type Environment, redisCheck } from '@knowalledge/service-kit'
 import { freePort } from '@knowalledge/testing'
 import type { Test } from 'tap'
 import { buildApp, type GatewayOptions } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
+
+export interface LogLine {
+  level: number
+  msg: string
+  [field: string]: unknown
+}
 
 /** A service of the test's own making behind the gateway. */
 export async function serviceForTest(t: Test, listener: RequestListener): Promise<string> {
@@ -20,8 +26,17 @@ export async function serviceForTest(t: Test, listener: RequestListener): Promis
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+export interface GatewayForTestOptions extends Partial<GatewayOptions> {
+  /** Called before it listens. */
+  prepare?: (app: App) => void
+}
+
 /** The gateway, listening; services that are not given refuse connections. */
-export async function gatewayForTest(t: Test, env: Environment = {}, more: Partial<GatewayOptions> = {}) {
+export async function gatewayForTest(
+  t: Test,
+  env: Environment = {},
+  { prepare = () => {}, ...more }: GatewayForTestOptions = {},
+) {
   const dead = `http://127.0.0.1:${await freePort()}`
   const config = loadConfig({
     TEXT_GENERATION_URL: dead,
@@ -31,9 +46,12 @@ export async function gatewayForTest(t: Test, env: Environment = {}, more: Parti
     ...env,
   })
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
-  const logger = createLogger({ level: 'silent', pretty: false })
+  const logged: LogLine[] = []
+  const destination = { write: (line: string) => void logged.push(JSON.parse(line)) }
+  const logger = createLogger({ level: 'info', pretty: false, destination })
   const cache = createResponseCache()
   const app = await buildApp({ config, cache, quota, redis: redisCheck(undefined), logger, ...more })
+  prepare(app)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()
@@ -45,5 +63,5 @@ export async function gatewayForTest(t: Test, env: Environment = {}, more: Parti
       body: body as string,
       headers: { 'content-type': 'application/json', ...headers },
     })
-  return { app, cache, quota, url, post, dead }
+  return { app, cache, quota, url, post, dead, logged }
 }

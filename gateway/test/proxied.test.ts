@@ -1,6 +1,8 @@
 import { once } from 'node:events'
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { setImmediate } from 'node:timers/promises'
+import type { App, Tenant } from '@knowalledge/service-kit'
 import t from 'tap'
 import { gatewayForTest, serviceForTest } from './fixtures.ts'
 
@@ -29,6 +31,91 @@ t.test('passes a request and its answer on, with the id and without what a clien
   })
   t.equal(seen[0]?.headers['x-forwarded-for'], '127.0.0.1')
   for (const dropped of ['x-tenant', 'authorization', 'cookie']) t.notOk(dropped in (seen[0]?.headers ?? {}), dropped)
+})
+
+t.test(
+  'of a client’s headers a service sees those that a question has, and none of a connection or of trust',
+  async (t) => {
+    const seen: IncomingHttpHeaders[] = []
+    const TEXT_GENERATION_URL = await serviceForTest(t, (request, response) => {
+      request.resume()
+      seen.push(request.headers)
+      response.end('{}')
+    })
+    const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL })
+    const forged = {
+      connection: 'keep-alive, x-hop, Accept-Language',
+      'x-hop': '1',
+      'accept-language': 'es',
+      'keep-alive': 'timeout=5',
+      te: 'trailers',
+      trailer: 'x',
+      upgrade: 'h2c',
+      'proxy-authorization': 'Basic x',
+      'proxy-connection': 'keep-alive',
+      authorization: 'Bearer x',
+      cookie: 'session=x',
+      'x-api-key': 'x',
+      'x-tenant': 'someone-else;rpm=1000',
+      'X-TENANT': 'another',
+      forwarded: 'for=6.6.6.6',
+      'x-forwarded-for': '6.6.6.6',
+      'x-forwarded-host': 'evil.example',
+      'x-forwarded-proto': 'https',
+      'x-real-ip': '6.6.6.6',
+      'x-client-ip': '6.6.6.6',
+      'x-original-url': '/api/admin',
+      host: 'evil.example',
+    }
+    const asked = { accept: 'application/json', 'content-type': 'application/json', 'if-none-match': '"x"' }
+    const request = httpRequest(`${url}/api/create_subtopics`, { method: 'POST', headers: { ...forged, ...asked } })
+    const [response] = await once(request.end('{}'), 'response')
+    t.equal(response.resume().statusCode, 200)
+    const { 'x-request-id': id, ...rest } = seen[0] ?? {}
+    t.match(id, /^[0-9a-f-]{36}$/)
+    const host = TEXT_GENERATION_URL.replace('http://', '')
+    t.same(rest, { ...asked, host, connection: 'keep-alive', 'content-length': '2', 'x-forwarded-for': '127.0.0.1' })
+  },
+)
+
+t.test('of a service’s headers a client sees none of its connection, nor what it runs on', async (t) => {
+  const TEXT_GENERATION_URL = await serviceForTest(t, (_request, response) => {
+    const dropped = { connection: 'keep-alive, x-hop', 'x-hop': '1', 'proxy-authenticate': 'Basic', trailer: 'x' }
+    const ofTheServer = { server: 'Express', 'x-powered-by': 'PHP/5', upgrade: 'h2c' }
+    response.writeHead(200, { ...dropped, ...ofTheServer, etag: '"x"', vary: 'accept-language' }).end('{}')
+  })
+  const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL })
+  const { headers } = await fetch(`${url}/api/subtopics?topic=Light`)
+  for (const name of ['x-hop', 'proxy-authenticate', 'trailer', 'server', 'x-powered-by', 'upgrade'])
+    t.notOk(headers.has(name), name)
+  t.match(Object.fromEntries(headers), { etag: '"x"', vary: 'accept-language', connection: 'keep-alive' })
+})
+
+t.test('on whose behalf it asks, with its limits, the gateway says and nobody else', async (t) => {
+  const seen: unknown[] = []
+  const TEXT_GENERATION_URL = await serviceForTest(t, (request, response) => {
+    seen.push(request.headers['x-tenant'])
+    response.end('{}')
+  })
+  const tenants: (Tenant | undefined)[] = [
+    { id: 'school-a', limits: { rpm: 5, tpd: 100_000 } },
+    { id: '1st.school_b', limits: {} },
+    undefined,
+  ]
+  const prepare = (app: App) => {
+    app.addHook('onRequest', async (request) => {
+      request.caller = { kind: 'key', id: 'k', tenant: tenants[seen.length] }
+    })
+  }
+  const { url, logged } = await gatewayForTest(t, { TEXT_GENERATION_URL }, { prepare })
+  for (const _ of tenants) await fetch(`${url}/api/subtopics?topic=Light`, { headers: { 'x-tenant': 'forged' } })
+  t.same(seen, ['school-a;rpm=5;tpd=100000', '1st.school_b', undefined])
+  const completed = () => logged.filter(({ msg }) => msg === 'request completed')
+  while (completed().length < tenants.length) await setImmediate()
+  t.same(
+    completed().map(({ tenant }) => tenant),
+    ['school-a', '1st.school_b', undefined],
+  )
 })
 
 t.test("a service's error keeps its shape, its status and its Retry-After", async (t) => {

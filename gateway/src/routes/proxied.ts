@@ -1,8 +1,10 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
-import type { App } from '@knowalledge/service-kit'
-import { context, propagation } from '@opentelemetry/api'
-import { refused, upstreamError } from '../upstream-errors.ts'
+import { type App, clientSignal } from '@knowalledge/service-kit'
+import type { FastifyReply } from 'fastify'
+import { answerHeaders, requestHeaders } from '../passed-headers.ts'
+import { Sending } from '../sending.ts'
+import { upstreamError } from '../upstream-errors.ts'
 import type { ServiceName, Upstreams } from '../upstreams.ts'
 
 interface ProxiedRoute {
@@ -42,66 +44,47 @@ export interface ProxyOptions {
   timeoutMs: number
 }
 
-/**
- * An idle connection is closed from here, and sooner than a service that drains would end it (DRAIN_MS): a request is
- * never sent into a connection that is being closed.
- */
-const connections = { connections: 128, pipelining: 1, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 }
-
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
 export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void {
-  app.decorateRequest('upstreamUrl', '')
+  const sending = new Sending({ timeoutMs })
+  app.addHook('onClose', async () => sending.close())
   for (const { service, method, prefix, path, endpoint } of routes) {
     app.register(httpProxy, {
-      upstream: '',
+      upstream: `http://${service}`, // only a name: `undici` knows the instances
+      undici: sending.to(upstreams.all[service]),
       prefix,
       rewritePrefix: prefix,
       routes: [path],
       httpMethods: [method],
       config: { endpoint },
       disableRequestLogging: true,
-      undici: { ...connections, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+      handler: (request, reply, path, options) => {
+        const { tenant } = request.caller
+        if (tenant) request.outcome.tenant = tenant.id
+        return sending.until(clientSignal(reply), () => reply.from(path, options))
+      },
       replyOptions: {
-        getUpstream: (request) => {
-          request.upstreamUrl = upstreams.all[service].next()
-          return request.upstreamUrl
-        },
-        rewriteRequestHeaders: trustedHeaders,
-        rewriteHeaders: endToEndHeaders,
+        rewriteRequestHeaders: requestHeaders,
+        rewriteHeaders: answerHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
-        onError: (reply, { error }) => {
-          if (refused(error)) upstreams.all[service].leaveOut(reply.request.upstreamUrl)
-          reply.send(upstreamError(service, error))
-        },
+        onResponse: (_request, reply, answer) => send(reply as FastifyReply, answer as unknown as UpstreamAnswer),
+        onError: (reply, { error }) => reply.send(upstreamError(service, error)),
       },
     })
   }
 }
 
-/**
- * A service believes what the gateway says, so nothing that a client could forge gets past it, and no credential. Nor does `Expect`, which
- * curl sends with every large upload: Node has answered it already, and undici refuses it.
- */
-function trustedHeaders(request: { id: string; ip: string }, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const passed = Object.entries(headers).filter(
-    ([name]) =>
-      !/^(x-forwarded-|forwarded$|authorization$|cookie$|x-api-key$|x-real-ip$|x-tenant$|te$|trailer$|upgrade$|keep-alive$|expect$|proxy-)/.test(
-        name,
-      ),
-  )
-  const trusted = { ...Object.fromEntries(passed), 'x-request-id': request.id, 'x-forwarded-for': request.ip }
-  propagation.inject(context.active(), trusted) // where tracing is off, the client's own traceparent passes as it came
-  return trusted
+/** What reply-from hands over, whatever its types say. */
+interface UpstreamAnswer {
+  stream: Readable
 }
 
-/** Whether the connection to the service stays open is nobody's business on this side. */
-function endToEndHeaders({ connection: _, 'keep-alive': __, ...headers }: IncomingHttpHeaders): IncomingHttpHeaders {
-  return headers
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Where this request was passed on to. */
-    upstreamUrl: string
-  }
+function send(reply: FastifyReply, { stream }: UpstreamAnswer): void {
+  // Set by reply-from when the answer came before all of an upload did. To close then would cost the client its answer:
+  // what is left of the upload is dropped instead.
+  if (reply.hasHeader('connection')) reply.removeHeader('connection')
+  const isEventStream = String(reply.getHeader('content-type')).startsWith('text/event-stream')
+  // Node keeps a head back until the first bytes of the body; Fastify has set the headers when it pipes.
+  if (isEventStream) reply.raw.once('pipe', () => reply.raw.flushHeaders())
+  reply.send(stream)
 }

@@ -1,5 +1,5 @@
 import type { GeminiError } from '@knowalledge/gemini'
-import type { LimitType, Refused, Verdict } from '@knowalledge/quota-client'
+import type { LimitType, Refused, Tenant, Verdict } from '@knowalledge/quota-client'
 import { type ErrorName, HttpError } from '@knowalledge/service-kit'
 
 /** What a client is told when Gemini failed. Internals stay in `cause`, for the log. */
@@ -45,19 +45,21 @@ export function quotaRefusal({
   limitType,
   limit,
   retryAfterMs,
+  tenant,
 }: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+  const whose = tenant === undefined ? {} : { tenant }
+  const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
   if (reason === 'too_large') {
-    return new HttpError('quota_exceeded', `This request can never fit: ${limitText(limitType, limit)}.`, {
-      fields: { limit_type: limitType },
-    })
+    const message = `This request can never fit the quota${ofTenant}: ${limitText(limitType, limit)}.`
+    return new HttpError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
   }
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   const why =
     limitType === 'upstream' || reason === 'paused'
       ? 'Gemini asked for a pause'
-      : `${limitType.toUpperCase()} limit exceeded (${limit} ${period(limitType)})`
+      : `${limitType.toUpperCase()} limit${ofTenant} exceeded (${limit} ${period(limitType)})`
   return new HttpError('quota_exceeded', why, {
-    fields: { limit_type: limitType, retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
+    fields: { limit_type: limitType, retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}`, ...whose },
     retryAfterSeconds: seconds,
   })
 }
@@ -66,10 +68,25 @@ export function quotaRefusal({
 export function presentationTooLarge(asked: number, refused: Refused, tokensEach: number): HttpError {
   const perCall = refused.limitType.startsWith('tp') ? tokensEach : 1
   const fit = Math.floor(refused.limit / perCall)
+  const { tenant } = refused
+  const quota = `the quota${tenant === undefined ? '' : ` of ${tenant}`}`
   return new HttpError(
     'presentation_too_large',
-    `focus asks for ${asked} new explanations at once, and at most ${fit} fit the quota (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`,
+    `focus asks for ${asked} new explanations at once, and at most ${fit} fit ${quota} (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`,
+    { fields: tenant === undefined ? {} : { tenant } },
   )
+}
+
+/** No quota was to be had; nothing is wrong with the question. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof HttpError && (error.code === 'quota_exceeded' || error.code === 'presentation_too_large')
+}
+
+/** A refusal by the limits of a tenant that this caller does not belong to. */
+export function isOfAnotherTenant(error: unknown, own: Tenant | undefined): boolean {
+  if (!(error instanceof HttpError)) return false
+  const { tenant } = error.fields
+  return tenant !== undefined && tenant !== own?.id
 }
 
 function limitText(limitType: Refused['limitType'], limit: number): string {

@@ -1,8 +1,8 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
-import { answerTags, type Claim, cacheKey, type ResponseCache } from '@knowalledge/response-cache'
+import { type Answer, answerTags, type Claim, cacheKey, type ResponseCache } from '@knowalledge/response-cache'
 import { HttpError } from '@knowalledge/service-kit'
-import { tookTooLong } from './failures.ts'
+import { isOfAnotherTenant, isRefusal, tookTooLong } from './failures.ts'
 import { createGroup, type Group } from './group.ts'
 import { callGuarded, type GuardedCallTools } from './guarded-call.ts'
 import { inSpan } from './spans.ts'
@@ -59,13 +59,11 @@ class GuardedGeneration implements Generation {
   ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
     const { quota, metrics, estimates } = this.#tools
     const tokensEach = Math.max(0, ...specs.map((spec) => estimates.tokens(spec)))
-    const group = createGroup({ quota, metrics, tokensEach, outcome: context.outcome })
+    const group = createGroup({ quota, metrics, tokensEach, outcome: context.outcome, tenant: context.tenant })
     const claims = await Promise.all(specs.map((spec) => this.#claim(spec, context, group)))
     group.open(claims.filter((claim) => claim.state === 'lead').length)
     return await Promise.allSettled(
-      specs.map((spec, index) =>
-        this.#answer(spec, context, () => this.#joinOrAskAlone(spec, context, claims[index] as Claim<T>)),
-      ),
+      specs.map((spec, index) => this.#answer(spec, context, async () => claims[index] as Claim<T>)),
     )
   }
 
@@ -87,14 +85,21 @@ class GuardedGeneration implements Generation {
     )
   }
 
-  /** Another presentation's refusal, made for all of its explanations together, need not be this one's. */
-  async #joinOrAskAlone<T>(spec: GenerationSpec<T>, context: RunContext, claim: Claim<T>): Promise<Claim<T>> {
-    if (claim.state !== 'wait') return claim
-    const refusedWithItsGroup = await claim.result.then(
-      () => false,
-      (error) => error instanceof HttpError && ['quota_exceeded', 'presentation_too_large'].includes(error.code),
-    )
-    return refusedWithItsGroup ? await this.#claim(spec, context) : claim
+  /**
+   * What another caller was refused need not be refused to this one, who then asks for itself: once for the shared quota, as
+   * that may have been asked for a whole presentation; as often as it was another tenant's own limit.
+   */
+  async #resultOf<T>(spec: GenerationSpec<T>, context: RunContext, first: Claim<T>): Promise<Answer<T>> {
+    let claim = first
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        return await claim.result
+      } catch (error) {
+        const isAnothers = isFirst && claim.state === 'wait' && isRefusal(error)
+        if (!isAnothers && !isOfAnotherTenant(error, context.tenant)) throw error
+      }
+      claim = await this.#claim(spec, context)
+    }
   }
 
   async #answer<T>(
@@ -104,7 +109,7 @@ class GuardedGeneration implements Generation {
   ): Promise<GenerationAnswer<T>> {
     const { metrics } = this.#tools
     try {
-      const { value, layer, coalesced } = await (await claiming()).result
+      const { value, layer, coalesced } = await this.#resultOf(spec, context, await claiming())
       metrics.cacheOperation(spec.operation, coalesced && layer === 'miss' ? 'coalesced' : layer)
       return { value, layer, cached: layer !== 'miss', fromFallback: false }
     } catch (thrown) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type GeminiAnswer, GeminiError } from '@knowalledge/gemini'
 import type { Metrics } from '@knowalledge/metrics'
-import type { QuotaClient, Reservation, Verdict } from '@knowalledge/quota-client'
+import type { QuotaClient, Reservation, Tenant, Verdict } from '@knowalledge/quota-client'
 import type { Produced } from '@knowalledge/response-cache'
 import type { HttpError } from '@knowalledge/service-kit'
 import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
@@ -25,6 +25,7 @@ export interface GuardedRun {
   signal: AbortSignal
   log: GenerationLog
   outcome: RunOutcome
+  tenant?: Tenant | undefined
   /** For the first try; without it the call makes its own. */
   reservation?: Reservation | undefined
 }
@@ -47,24 +48,24 @@ export async function callGuarded<T>(
 ): Promise<Produced<T>> {
   const signal = AbortSignal.any([run.signal, AbortSignal.timeout(tools.timeoutMs)])
   const left: Record<Remedy, number> = { retry: 2, ask_again: spec.askAgain ? 1 : 0, none: 0 }
-  let reservation = run.reservation ?? (await reserveFor(spec, tools, run.outcome))
+  let reservation = run.reservation ?? (await reserveOrThrow(spec, tools, run))
   for (let delayMs = retryBaseMs; ; delayMs *= 2) {
     const outcome = await tryOnce(spec, reservation, { tools, signal, run })
     if ('accepted' in outcome) return { value: outcome.accepted.value, store: outcome.accepted.passed }
     if (left[outcome.remedy]-- === 0) throw outcome.error
     if (outcome.remedy === 'retry') await sleepOrThrow(tools.random() * delayMs, signal, outcome.error)
-    const verdict = await reserve(spec, tools, run.outcome)
+    const verdict = await reserve(spec, tools, run)
     if (!verdict.granted) throw outcome.error
     reservation = verdict.reservation
   }
 }
 
-async function reserveFor<T>(
+async function reserveOrThrow<T>(
   spec: GenerationSpec<T>,
   tools: GuardedCallTools,
-  outcome: RunOutcome,
+  run: GuardedRun,
 ): Promise<Reservation> {
-  const verdict = await reserve(spec, tools, outcome)
+  const verdict = await reserve(spec, tools, run)
   if (!verdict.granted) throw quotaRefusal(verdict)
   return verdict.reservation
 }
@@ -72,12 +73,12 @@ async function reserveFor<T>(
 async function reserve<T>(
   spec: GenerationSpec<T>,
   { quota, metrics, estimates }: GuardedCallTools,
-  outcome: RunOutcome,
+  { outcome, tenant }: GuardedRun,
 ): Promise<Verdict> {
   const { priority } = spec
   const tokens = estimates.tokens(spec)
   const verdict = await inSpan('quota.reserve', { tokens, priority }, () =>
-    quota.reserve({ requests: 1, tokens, priority }),
+    quota.reserve({ requests: 1, tokens, priority, tenant }),
   )
   outcome.quota = quotaOutcome(verdict)
   if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)

@@ -1,6 +1,6 @@
 import type { GeminiAnswer } from '@knowalledge/gemini'
 import type { Endpoint } from '@knowalledge/metrics'
-import type { Priority } from '@knowalledge/quota-client'
+import type { Priority, Tenant } from '@knowalledge/quota-client'
 
 /** One question to Gemini, with everything that its guarded path needs to know. */
 export interface GenerationSpec<T> {
@@ -52,6 +52,8 @@ export interface RunContext {
   log: GenerationLog
   /** Told what the run did, for the request's log line. */
   outcome: RunOutcome
+  /** On whose behalf; its own limits hold beside the shared ones. */
+  tenant?: Tenant | undefined
 }
 
 /** Of the calls that this request led; empty for an answer from the cache or from someone else's call. */

@@ -2,18 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { redisServerForTest } from '@knowalledge/testing'
 import type { Redis } from 'ioredis'
 import t from 'tap'
-import { quotaRedisOptions } from '../src/index.ts'
 import { between, hammeringFleet, judge, limit, windowMs } from './support/hammering-fleet.ts'
 import { sharedClockMs } from './support/oracle.ts'
 
 t.test('an instance whose report arrives, but is never answered, takes nothing beside the others', async (t) => {
   const server = await redisServerForTest(t)
-  const connect = (instance: number) => {
-    const redis = server.connect(quotaRedisOptions())
-    if (instance === 0) queueMicrotask(() => loseAnswers(redis, 'knowalledgeQuota-reportBuffer'))
-    return redis
+  const prepare = (redis: Redis, instance: number) => {
+    if (instance === 0) loseAnswers(redis, 'knowalledgeQuota-reportBuffer')
   }
-  const fleet = await hammeringFleet(t, server, { connect })
+  const fleet = await hammeringFleet(t, server, { prepare })
   await delay(windowMs * 0.6)
   server.process.kill('SIGKILL')
   await delay(windowMs * 1.2)

@@ -8,6 +8,7 @@ import Fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  type FastifyServerOptions,
   LogController,
   type RawServerDefault,
 } from 'fastify'
@@ -32,19 +33,23 @@ export interface AppOptions {
   bodyLimit?: number
   /** Milliseconds a client may take to send its request. Default 60,000. */
   requestTimeoutMs?: number
+  /** Whose `X-Forwarded-For` makes `request.ip`. Default nobody's. */
+  trustProxy?: FastifyServerOptions['trustProxy']
 }
 
 /** The largest valid body, a presentation of 20 subtopics written in JSON escapes, takes half of this. */
 const jsonBodyLimit = 256 * 1024
 
 /** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
-export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000 }: AppOptions): App {
+export function createApp(options: AppOptions): App {
+  const { service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000, trustProxy = false } = options
   const app = Fastify({
     loggerInstance: logger.child({ service }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: (request) => acceptedRequestId(request.headers['x-request-id']) ?? randomUUID(),
     bodyLimit,
     requestTimeout: requestTimeoutMs,
+    trustProxy,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,

@@ -1,10 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 
+/** A connection that was busy when closing began, and is idle since, would stay open until its keep-alive ran out. */
+const idleCheckMs = 20
+
 /**
  * Lets a server end without losing anything. While it drains, `/ready` says no and answers close their connection, so
- * that whoever balances load goes elsewhere. Node waits for every open connection, and one that was busy when closing
- * began would stay open, idle, until its keep-alive ran out: so it is closed once its answer is out.
+ * that whoever balances load goes elsewhere. Node waits for every open connection: those without a request are closed.
  */
 export const closing = fp(
   async (app) => {
@@ -19,12 +21,12 @@ export const closing = fp(
         before = accepted
         await setImmediate()
       }
+      if (!app.server.listening) return
+      const closingIdle = setInterval(() => app.server.closeIdleConnections(), idleCheckMs)
+      app.server.once('close', () => clearInterval(closingIdle))
     })
     app.addHook('onSend', async (_request, reply) => {
       if (lifecycle.draining) reply.header('connection', 'close')
-    })
-    app.addHook('onResponse', async () => {
-      if (lifecycle.draining) process.nextTick(() => app.server.closeIdleConnections())
     })
   },
   { name: 'closing' },

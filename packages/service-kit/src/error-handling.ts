@@ -12,6 +12,7 @@ export interface ErrorHandlingOptions {
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
+      if (hasLeft(error)) return reply.code(error.statusCode).send() // to nobody, and not for want of ours
       if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
       onAnswered?.(error, request)
       if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
@@ -30,6 +31,11 @@ export const errorHandling = fp<ErrorHandlingOptions>(
   },
   { name: 'error-handling' },
 )
+
+/** Is it what `clientSignal` ended? */
+function hasLeft({ cause }: HttpError): boolean {
+  return cause instanceof DOMException && cause.name === 'AbortError'
+}
 
 /** Turns whatever was thrown into an error of the catalogue. */
 export function toHttpError(error: FastifyError | HttpError | Error): HttpError {

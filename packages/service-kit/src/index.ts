@@ -1,4 +1,5 @@
 export { type App, type AppOptions, createApp } from './app.ts'
+export { clientSignal } from './client-signal.ts'
 export { isKnownToClient } from './conditional.ts'
 export { describeExpectation, type Environment, EnvironmentError, readEnvironment, setting } from './environment.ts'
 export { errorHandling, toHttpError } from './error-handling.ts'
@@ -22,5 +23,6 @@ export {
   redisSettings,
   serverSettings,
 } from './settings.ts'
+export { readTenant, type Tenant, writeTenant } from './tenant.ts'
 export { startTracing } from './tracing.ts'
 export { trimTexts } from './validation.ts'

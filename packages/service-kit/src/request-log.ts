@@ -1,27 +1,41 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from './app.ts'
 import { clientSignal } from './client-signal.ts'
+import { readTenant, type Tenant } from './tenant.ts'
 
 /** Added to a request's completion line: what its handler knows and nobody else, such as tokens spent. */
 export type RequestOutcome = Record<string, unknown>
 
-/** What work done for one request needs to know of it: whether anybody still waits, where to log, and what to tell. */
+/** What work done for one request needs to know of it: whether anybody still waits, where to log, what to tell, and who pays. */
 export interface RequestContext {
   signal: AbortSignal
   log: FastifyRequest['log']
   outcome: RequestOutcome
+  /** As the gateway says: nobody else reaches a service. */
+  tenant: Tenant | undefined
 }
 
+/** Throws HttpError `invalid_input` for an `X-Tenant` that is not of its form. */
 export function contextOf(request: FastifyRequest, reply: FastifyReply): RequestContext {
-  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome }
+  const tenant = readTenant(request.headers['x-tenant'])
+  if (tenant) request.outcome.tenant = tenant.id
+  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant }
 }
 
 /** One completion line a request, answered or abandoned. Probes and scrapes are for debugging only. Never a body, never a header but the trace's id. */
 export function logRequests(app: App): void {
   app.decorateRequest('outcome')
   // Hooks of every request call `done`: a promise each would cost more than what they do.
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     request.outcome = {}
+    // Fastify's onRequestAbort does not run once the request's body has been read.
+    let isAnswered = false
+    reply.raw.once('finish', () => {
+      isAnswered = true
+    })
+    reply.raw.once('close', () => {
+      if (!isAnswered) request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
+    })
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
@@ -35,9 +49,6 @@ export function logRequests(app: App): void {
     if (request.routeOptions.config.quiet) request.log.debug(line, 'request completed')
     else request.log.info(line, 'request completed')
     done()
-  })
-  app.addHook('onRequestAbort', async (request) => {
-    request.log.info({ ...aboutOf(request), ...request.outcome }, 'the client went away')
   })
 }
 

@@ -10,6 +10,7 @@ const QuotaErrorShape = Type.Object({
   ...ErrorShape.properties,
   limit_type: Type.Optional(Type.Enum(['rpm', 'rpd', 'tpm', 'tpd', 'upstream'])),
   retry_after: Type.Optional(Type.String({ description: 'Wait that is enough, such as `37 seconds`' })),
+  tenant: Type.Optional(Type.String({ description: "Whose own limit it is; absent for the shared quota's" })),
 })
 
 /** The error answers of a route that calls Gemini, for its schema and the docs. */

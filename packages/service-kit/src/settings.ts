@@ -73,6 +73,10 @@ export const quotaSettings = {
   QUOTA_ADAPTIVE_ESTIMATES: setting.flag('false: reserve the same tokens for good; true: learn what calls use', {
     default: true,
   }),
+  QUOTA_ASSUMED_INSTANCES: setting.wholeNumber(
+    'Instances of all services together. One that starts while Redis cannot be reached takes so small a part of the quota',
+    { default: 3, minimum: 1, maximum: 10_000 },
+  ),
   QUOTA_DAY_TIMEZONE: Type.Refine(
     Type.String({
       description: 'IANA zone whose midnight ends the day',
@@ -92,6 +96,7 @@ export interface QuotaConfig {
   QUOTA_TPD: number
   QUOTA_SAFETY_MARGIN: number
   QUOTA_DAY_TIMEZONE: string
+  QUOTA_ASSUMED_INSTANCES: number
 }
 
 /** The settings as the quota-client takes them. */
@@ -101,6 +106,7 @@ export function quotaOptions(config: QuotaConfig) {
     limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, tpm: config.QUOTA_TPM, tpd: config.QUOTA_TPD },
     safetyMargin: config.QUOTA_SAFETY_MARGIN,
     dayTimeZone: config.QUOTA_DAY_TIMEZONE,
+    assumedInstances: config.QUOTA_ASSUMED_INSTANCES,
   }
 }
 

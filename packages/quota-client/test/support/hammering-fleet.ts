@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TestRedisServer } from '@knowalledge/testing'
 import type { Redis } from 'ioredis'
@@ -28,14 +29,16 @@ export interface Fleet {
 export async function hammeringFleet(
   t: Test,
   server: TestRedisServer,
-  { connect = () => server.connect(quotaRedisOptions()) }: { connect?: (instance: number) => Redis } = {},
+  { prepare = () => {} }: { prepare?: (redis: Redis, instance: number) => void } = {},
 ): Promise<Fleet> {
   const fleet: Fleet = { quotas: [], admissions: [], verdicts: [], failures: [], stop: async () => {} }
   let stopped = false
   const limits = { rpm: limit, rpd: 100_000, tpm: 1e9, tpd: 1e10 }
   for (let instance = 0; instance < instances; instance++) {
-    const redis = connect(instance)
+    const redis = server.connect(quotaRedisOptions())
+    await once(redis, 'ready') // one that starts without Redis knows of nobody
     fleet.quotas.push(createQuotaClient({ redis, pool: 'fleet', limits, windowMs, dayTimeZone: 'Pacific/Kiritimati' }))
+    prepare(redis, instance)
   }
   const strands = [...fleet.quotas, ...fleet.quotas].map(async (quota) => {
     while (!stopped) {
