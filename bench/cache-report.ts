@@ -1,7 +1,7 @@
 import { machine } from './benchmarks-page.ts'
 import { type Contender, pairs } from './cache-contenders.ts'
-import type { Figures } from './cache-measure.ts'
-import { median } from './quota-measure.ts'
+import { median, spread } from './statistics.ts'
+import type { Figures } from './wrk.ts'
 
 export interface Result {
   contender: Contender
@@ -85,13 +85,6 @@ function whole({ cpuUs }: Figures): number {
 
 function service({ cpuUs }: Figures): number {
   return cpuUs.service ?? Number.NaN
-}
-
-/** Half the distance between the quartiles. */
-function spread(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (quantile: number) => sorted[Math.round(quantile * (sorted.length - 1))] ?? Number.NaN
-  return (at(0.75) - at(0.25)) / 2
 }
 
 function thousands(count: number): string {

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Contender } from './quota-contenders.ts'
+import { at, median } from './statistics.ts'
 
 /** What one contender did in one round, or, after `summary`, in all of them. */
 export interface Figures {
@@ -69,10 +70,6 @@ export function summary(rounds: Figures[]): Figures {
   }
 }
 
-export function median(values: number[]): number {
-  return at(values, 0.5)
-}
-
 async function measure(redisCpu: RedisCpu, run: (latencies: number[]) => Promise<void>): Promise<Figures> {
   const latencies: number[] = []
   const redisBefore = await redisCpu()
@@ -90,9 +87,4 @@ async function measure(redisCpu: RedisCpu, run: (latencies: number[]) => Promise
     redisCpuUs: redisUsed / count,
     clientCpuUs: (user + system) / count,
   }
-}
-
-function at(values: number[], quantile: number): number {
-  const sorted = Float64Array.from(values).sort()
-  return sorted[Math.floor(quantile * (sorted.length - 1))] ?? Number.NaN
 }

@@ -1,6 +1,7 @@
 import { machine } from './benchmarks-page.ts'
 import type { Contender } from './quota-contenders.ts'
-import { type Figures, median, summary } from './quota-measure.ts'
+import { type Figures, summary } from './quota-measure.ts'
+import { median } from './statistics.ts'
 
 export interface Result {
   contender: Contender

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { cpuUs } from './process-cpu.ts'
+
+/** What was measured in one round. */
+export interface Figures {
+  requests: number
+  requestsPerSecond: number
+  p50Ms: number
+  p99Ms: number
+  /** Microseconds of CPU per request, by process. */
+  cpuUs: Record<string, number>
+}
+
+export interface Loaded {
+  name: string
+  url: string
+  /** Ids of the processes whose CPU counts, by name. */
+  processes: Record<string, number>
+  /** The Lua script of this folder that wrk runs, and its arguments. */
+  script: string
+  given: readonly string[]
+}
+
+export interface LoadOptions {
+  /** Connections, kept alive, each with one request at a time. */
+  inFlight: number
+  seconds: number
+}
+
+/** Loads something from a process of its own, wrk, whose CPU is not counted. Throws when an answer was not a 2xx or 3xx. */
+export async function load({ name, url, processes, ...how }: Loaded, options: LoadOptions): Promise<Figures> {
+  const used = () => Object.entries(processes).map(([process, pid]) => [process, cpuUs(pid)] as const)
+  const before = Object.fromEntries(used())
+  const seen = await run(url, { ...how, ...options })
+  const after = used()
+  if (seen.failed > 0) throw new Error(`${name}: ${seen.failed} of ${seen.requests} requests failed`)
+  return {
+    requests: seen.requests,
+    requestsPerSecond: seen.requests / (seen.durationUs / 1e6),
+    p50Ms: seen.p50Us / 1000,
+    p99Ms: seen.p99Us / 1000,
+    cpuUs: Object.fromEntries(after.map(([process, us]) => [process, (us - (before[process] ?? 0)) / seen.requests])),
+  }
+}
+
+interface Seen {
+  requests: number
+  failed: number
+  durationUs: number
+  p50Us: number
+  p99Us: number
+}
+
+type Run = Pick<Loaded, 'script' | 'given'> & LoadOptions
+
+async function run(url: string, { script, given, inFlight, seconds }: Run): Promise<Seen> {
+  const file = fileURLToPath(new URL(script, import.meta.url))
+  const options = ['-t1', `-c${inFlight}`, `-d${seconds}s`, '-s', file, url, '--', ...given]
+  const { stdout } = await promisify(execFile)('wrk', options).catch((cause) => {
+    if (cause.code === 'ENOENT') throw new Error('The load comes from wrk: apt-get install wrk', { cause })
+    throw cause
+  })
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Seen
+}
