@@ -54,6 +54,7 @@ await start(async () => {
     },
     cache: backends.cache,
     quota: backends.quota,
+    requestCounts: { redis: backends.shared.redis, onFault: backends.shared.faultsOf('rate limits') },
     redis: backends.checks.redis as ReadyCheck,
     redisCircuit: backends.redisCircuit,
     logger,

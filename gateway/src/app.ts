@@ -9,23 +9,32 @@ import {
   type ReadyCheck,
   readiness,
 } from '@knowalledge/service-kit'
+import { confineAdminRoutes, listenForAdmins } from './admin-listener.ts'
 import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
+import { connectionLimits, serverOptions } from './connection-limits.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { overload } from './overload.ts'
+import { rateLimits } from './rate-limits.ts'
+import { requestBounds } from './request-bounds.ts'
+import { RequestCounts, type RequestCountsOptions } from './request-counts.ts'
 import { admin } from './routes/admin.ts'
 import { docs } from './routes/docs.ts'
 import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
+import { securityHeaders } from './security-headers.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
-import { createUpstreams, type Upstreams, type UpstreamUrls } from './upstreams.ts'
+import { createUpstreams, type Upstreams } from './upstreams.ts'
 
 export interface GatewayOptions {
-  config: UpstreamUrls & Pick<Config, 'UPSTREAM_TIMEOUT_MS' | 'UPSTREAM_CHECK_MS' | 'ADMIN_TOKEN'>
+  config: Config
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
   quota: Pick<QuotaClient, 'usage'>
+  /** Where all gateways count their clients' requests together; without Redis each counts its own. */
+  requestCounts: Pick<RequestCountsOptions, 'redis' | 'onFault'>
   /** For `/api/ready`. */
   redis: ReadyCheck
   /** For the metrics. Absent without Redis. */
@@ -37,7 +46,8 @@ export interface GatewayOptions {
 const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
-export async function buildApp({ config, cache, quota, redis, redisCircuit, logger }: GatewayOptions): Promise<App> {
+export async function buildApp(options: GatewayOptions): Promise<App> {
+  const { config, cache, quota, redis, redisCircuit, logger } = options
   const upstreams = createUpstreams(config)
   const services = serviceChecks(upstreams, '/ready')
   const checks = { redis, services: anyService(services), ...services }
@@ -50,7 +60,16 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
     quota: () => quota.usage(),
     redisCircuit,
     ownOpenapiRoute: false,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    serverOptions,
+    beforeRoutes: config.ADMIN_PORT === undefined ? undefined : confineAdminRoutes,
   })
+  connectionLimits(app.server, config)
+  if (config.ADMIN_PORT !== undefined) listenForAdmins(app, { host: config.HOST, port: config.ADMIN_PORT })
+  await securityHeaders(app, config)
+  await overload(app, { config })
+  requestBounds(app)
+  await rateLimits(app, { config, counts: countsWhileOpen(app, options) })
   callersByAddress(app)
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
@@ -60,6 +79,12 @@ export async function buildApp({ config, cache, quota, redis, redisCircuit, logg
   proxied(app, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
   docs(app, { openapi: createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument) })
   return app
+}
+
+function countsWhileOpen(app: App, { config, requestCounts }: GatewayOptions): RequestCounts {
+  const counts = new RequestCounts({ ...requestCounts, pool: config.QUOTA_POOL })
+  app.addHook('onClose', async () => counts.close())
+  return counts
 }
 
 function watchWhileOpen(app: App, upstreams: Upstreams, intervalMs: number): void {

@@ -7,6 +7,7 @@ import {
   setting,
 } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
+import { doorSettings } from './door-settings.ts'
 
 const serviceUrls = (description: string, port: number) =>
   Type.String({
@@ -38,6 +39,7 @@ export const settings = Type.Object({
       expectation: 'at least 16 characters',
     }),
   ),
+  ...doorSettings,
   ...redisSettings,
   ...quotaSettings,
 })

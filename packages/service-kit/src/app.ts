@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerOptions, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
@@ -32,19 +32,23 @@ export interface AppOptions {
   bodyLimit?: number
   /** Milliseconds a client may take to send its request. Default 60,000. */
   requestTimeoutMs?: number
+  /** What Node's server takes only when it is made. */
+  serverOptions?: ServerOptions
 }
 
 /** The largest valid body, a presentation of 20 subtopics written in JSON escapes, takes half of this. */
 const jsonBodyLimit = 256 * 1024
 
 /** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
-export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000 }: AppOptions): App {
+export function createApp(options: AppOptions): App {
+  const { service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000, serverOptions = {} } = options
   const app = Fastify({
     loggerInstance: logger.child({ service }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: (request) => acceptedRequestId(request.headers['x-request-id']) ?? randomUUID(),
     bodyLimit,
     requestTimeout: requestTimeoutMs,
+    http: serverOptions,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,
