@@ -55,5 +55,5 @@ export function originsOf(commaSeparated: string): string[] {
 
 /** As a browser sends it: scheme, host and port, nothing more. */
 function isOrigin(text: string): boolean {
-  return /^https?:$/.test(URL.parse(text)?.protocol ?? '') && URL.parse(text)?.origin === text
+  return /^https?:[^*]+$/.test(text) && URL.parse(text)?.origin === text
 }

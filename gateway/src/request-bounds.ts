@@ -15,16 +15,16 @@ const bodies: Record<string, Bound> = {
   image2topic: upload,
 }
 
-/** How long a client may go on sending what nobody reads, after its answer. Closed at once it might not see the answer. */
-const lingerMs = 10_000
-
 interface Bound {
   maxBytes: number
   message: string
 }
 
-/** Bounds what a request may consist of: 431 for too many headers, 413 for a body too large, said or seen. */
-export function requestBounds(app: App): void {
+/**
+ * Bounds what a request may consist of: 431 for too many headers, 413 for a body too large, said or seen. After its
+ * answer a client may send on for `lingerMs`, read by nobody: cut off at once it might not see the answer.
+ */
+export function requestBounds(app: App, { lingerMs = 10_000 } = {}): void {
   app.addHook('onRequest', (request, _reply, done) => {
     // Node's own maxHeadersCount drops the rest without a word.
     if (request.raw.rawHeaders.length <= 2 * maxHeaders) return done()

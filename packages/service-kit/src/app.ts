@@ -74,7 +74,9 @@ function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: Fast
 
 /** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
 function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  // An answer that has begun, to a request that is still coming in, must not go on with another one.
+  const { headersSent = false } = (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? {}
+  if (error.code === 'ECONNRESET' || !socket.writable || headersSent) return void socket.destroy()
   const [code, message] = brokenHttp[error.code ?? ''] ?? ['invalid_input', 'This is not a valid HTTP request.']
   const status = errorStatus[code]
   const body = JSON.stringify({ error: code, message })
