@@ -14,6 +14,8 @@ export async function securityHeaders(app: App, { CORS_ORIGINS }: { CORS_ORIGINS
       directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
     },
     frameguard: { action: 'deny' },
+    // A page that may ask may also show pictures.
+    crossOriginResourcePolicy: { policy: CORS_ORIGINS === '' ? 'same-origin' : 'cross-origin' },
     strictTransportSecurity: false,
     // For Internet Explorer, Flash and pages: an API has no use for them.
     originAgentCluster: false,

@@ -60,6 +60,7 @@ t.test('a page of a listed origin may ask with cookies and read what it needs; o
     t.match(Object.fromEntries(headers), {
       'access-control-allow-origin': origin,
       'access-control-allow-credentials': 'true',
+      'cross-origin-resource-policy': 'cross-origin',
       'access-control-expose-headers': /X-Request-Id.*X-Cache.*Retry-After.*RateLimit-Limit/,
       vary: 'Accept-Language, Origin',
     })
