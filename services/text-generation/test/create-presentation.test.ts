@@ -122,10 +122,19 @@ t.test('each explanation falls back on its own', async (t) => {
   t.match(answer.explanations[1], { explanation: null, error: /Gemini cannot be reached/ })
 })
 
+t.test('fields that nobody knows are ignored, also by the cache: they cannot be used to spend quota', async (t) => {
+  const { app, post, emulator } = await build(t)
+  for (const more of [{}, { theme: 'dark' }, { theme: 'light' }])
+    t.equal((await post(url, { ...question, focus: ['Chlorophyll'], ...more })).statusCode, 200)
+  const query = new URLSearchParams({ ...question, subtopic: 'Chlorophyll', theme: 'none' })
+  t.equal((await app.inject(`/api/explanation?${query}`)).statusCode, 200)
+  t.equal(emulator.counters().admitted, 1)
+})
+
 t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored, so is its depth', async (t) => {
   const { post, emulator } = await build(t)
   for (const [name, body] of hostileJson('topic')) {
-    const reply = await post('/api/create_presentation', body)
+    const reply = await post(url, body)
     t.equal(reply.statusCode, 400, name)
     t.match(reply.json(), { error: 'invalid_input' }, name)
   }
@@ -135,7 +144,7 @@ t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored
   t.equal(
     (
       await post(
-        '/api/create_presentation',
+        url,
         `{"topic":"Light","educationLevel":"school","levelOfDetail":"normal","focus":["Waves"],"ignored":${deep}}`,
       )
     ).statusCode,
