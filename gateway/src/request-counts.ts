@@ -22,14 +22,15 @@ export interface RequestCountsOptions {
   /** Keeps the counts of several deployments over one Redis apart. */
   pool: string
   onFault: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
+  /** How long a request waits for Redis before it is counted here, in milliseconds. Default 50. */
+  answerWithinMs?: number
   /** Milliseconds that only go forward. */
   now?: () => number
 }
 
 type Answer = (counted: Counted) => void
+type Batch = Map<string, { windowMs: number; answers: Answer[] }>
 
-/** How long a request waits for Redis before it is counted here, and how often a Redis that failed is tried. */
-const answerWithinMs = 50
 const tryAgainMs = 500
 /** Callers whose last count is remembered: some 5 MB. */
 const maxRemembered = 20_000
@@ -37,29 +38,32 @@ const maxRemembered = 20_000
 const script = readFileSync(new URL('../lua/count-requests.lua', import.meta.url), 'utf8')
 
 /**
- * Counts requests in windows that all gateways share through Redis: one command for all requests of one turn of the event
- * loop. While Redis does not answer, this gateway goes on alone from the last counts it has seen.
+ * Counts requests in windows that all gateways share through Redis: one command for all that come in one turn of the event
+ * loop, or while the command before is under way. While Redis does not answer, this gateway goes on alone from the last counts it has seen.
  */
 export class RequestCounts {
   readonly #redis: CountingRedis | undefined
   readonly #keyPrefix: string
   readonly #onFault: RequestCountsOptions['onFault']
+  readonly #answerWithinMs: number
   readonly #now: () => number
   readonly #known = new LRUCache<string, { count: number; endsAtMs: number }>({ max: maxRemembered })
-  #batch = new Map<string, { windowMs: number; answers: Answer[] }>()
+  #batch: Batch = new Map()
+  #asking = false
   /** Set while Redis is not to be asked. */
   #nextTry: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor({ redis, pool, onFault, now = () => performance.now() }: RequestCountsOptions) {
+  constructor({ redis, pool, onFault, answerWithinMs = 50, now = () => performance.now() }: RequestCountsOptions) {
     redis?.defineCommand('countRequests', { lua: script })
     this.#redis = redis as CountingRedis | undefined
     this.#keyPrefix = `{requests:${pool}}:`
     this.#onFault = onFault
+    this.#answerWithinMs = answerWithinMs
     this.#now = now
   }
 
-  /** Counts one request; `answer` is called once, within 50 ms, and at once when Redis is not to be asked. */
+  /** Counts one request; `answer` is called once, and at once when Redis is not to be asked. */
   add(window: CallerWindow, answer: Answer): void {
     const full = this.refusal(window)
     if (full) answer(full)
@@ -67,11 +71,13 @@ export class RequestCounts {
     else this.#join(window, answer)
   }
 
-  #join(window: CallerWindow, answer: Answer): void {
-    if (this.#batch.size === 0) setImmediate(() => this.#send())
-    const waiting = this.#batch.get(window.key)
+  #join({ key, windowMs }: CallerWindow, answer: Answer): void {
+    const waiting = this.#batch.get(key)
     if (waiting) waiting.answers.push(answer)
-    else this.#batch.set(window.key, { windowMs: window.windowMs, answers: [answer] })
+    else this.#batch.set(key, { windowMs, answers: [answer] })
+    if (this.#asking) return
+    this.#asking = true
+    setImmediate(() => this.#send())
   }
 
   /** The window as far as it is known here, when it is known to have let `max` requests and one more in. */
@@ -87,9 +93,9 @@ export class RequestCounts {
     clearTimeout(this.#nextTry)
   }
 
+  /** One command at a time: those who come meanwhile share the next one. */
   #send(): void {
-    const batch = this.#batch
-    this.#batch = new Map()
+    const batch = this.#takeBatch()
     let settled = false
     const settle = (counts: number[] | null | undefined, cause: unknown) => {
       if (settled) return // too late: it was counted here too, which errs on the low side
@@ -97,13 +103,21 @@ export class RequestCounts {
       clearTimeout(timer)
       if (counts) this.#answer(batch, counts)
       else this.#goOnAlone(batch, cause)
+      if (this.#batch.size > 0) this.#send()
+      else this.#asking = false
     }
     // When the event loop was blocked, an answer may lie there unread: it is read before an immediate.
-    const timer = setTimeout(() => setImmediate(settle, null, new Error('Redis is late')), answerWithinMs)
+    const timer = setTimeout(() => setImmediate(settle, null, new Error('Redis is late')), this.#answerWithinMs)
     this.#count(batch, (error, counts) => settle(counts, error))
   }
 
-  #count(batch: Map<string, { windowMs: number; answers: Answer[] }>, done: CountsCallback): void {
+  #takeBatch(): Batch {
+    const batch = this.#batch
+    this.#batch = new Map()
+    return batch
+  }
+
+  #count(batch: Batch, done: CountsCallback): void {
     const keys: string[] = []
     const terms: number[] = []
     for (const [key, { windowMs, answers }] of batch) {
@@ -113,7 +127,7 @@ export class RequestCounts {
     this.#redis?.countRequests(keys.length, ...keys, ...terms, done)
   }
 
-  #answer(batch: Map<string, { answers: Answer[] }>, counts: number[]): void {
+  #answer(batch: Batch, counts: number[]): void {
     let at = 0
     for (const [key, { answers }] of batch) {
       const count = counts[at++] as number
@@ -124,13 +138,15 @@ export class RequestCounts {
     }
   }
 
-  #goOnAlone(batch: Map<string, { windowMs: number; answers: Answer[] }>, cause: unknown): void {
+  #goOnAlone(batch: Batch, cause: unknown): void {
     if (this.#nextTry === undefined) {
       this.#onFault({ state: 'degraded', cause })
       this.#tryLater()
     }
-    for (const [key, { windowMs, answers }] of batch) {
-      for (const answer of answers) answer(this.#countHere({ key, windowMs }))
+    for (const waiting of [batch, this.#takeBatch()]) {
+      for (const [key, { windowMs, answers }] of waiting) {
+        for (const answer of answers) answer(this.#countHere({ key, windowMs }))
+      }
     }
   }
 
