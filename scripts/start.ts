@@ -69,11 +69,18 @@ await start(async () => {
   console.log(
     welcome({
       url,
+      docsUrl: docsUrl(url, gatewayConfig.ADMIN_PORT),
       services: { textGeneration, vision, imageGeneration, emulator: emulatorUrl },
       config: serviceConfig,
     }),
   )
 })
+
+function docsUrl(url: string, adminPort: number | undefined): string {
+  const docs = new URL('/docs', url)
+  if (adminPort !== undefined) docs.port = String(adminPort)
+  return docs.href
+}
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {
