@@ -1,6 +1,7 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import type { App } from '@knowalledge/service-kit'
+import helmet, { type HelmetOptions } from 'helmet'
 import { originsOf } from './door-settings.ts'
 
 /**
@@ -8,7 +9,7 @@ import { originsOf } from './door-settings.ts'
  * CORS_ORIGINS. HTTPS for ever (HSTS) is said by whoever ends TLS.
  */
 export async function securityHeaders(app: App, { CORS_ORIGINS }: { CORS_ORIGINS: string }): Promise<void> {
-  await app.register(helmet, {
+  const headers = headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
@@ -24,7 +25,26 @@ export async function securityHeaders(app: App, { CORS_ORIGINS }: { CORS_ORIGINS
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
   })
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(headers)
+    done()
+  })
   if (CORS_ORIGINS !== '') await allowOrigins(app, originsOf(CORS_ORIGINS))
+}
+
+/** Asked once: @fastify/helmet works them out again for each request, past Fastify's own headers, at a third of its cost. */
+function headersOf(options: HelmetOptions): Record<string, string> {
+  const headers: Record<string, string> = {}
+  const reply = {
+    setHeader: (name: string, value: string) => {
+      headers[name.toLowerCase()] = value
+    },
+    removeHeader: () => {},
+  }
+  helmet(options)({} as IncomingMessage, reply as unknown as ServerResponse, (error) => {
+    if (error) throw error
+  })
+  return headers
 }
 
 async function allowOrigins(app: App, origins: string[]): Promise<void> {
