@@ -29,6 +29,7 @@ const textGeneration = 'services/text-generation/src/server.ts'
 const plenty = '1000000'
 const common = {
   LOG_LEVEL: 'warn',
+  RATE_LIMIT_PER_MINUTE: '0',
   QUOTA_RPM: plenty,
   QUOTA_RPD: plenty,
   EMULATOR_RPM: plenty,

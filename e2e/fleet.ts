@@ -17,6 +17,7 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     GEMINI_API_KEY: 'e2e-key',
     LOG_LEVEL: 'warn',
     DRAIN_MS: '0',
+    RATE_LIMIT_PER_MINUTE: '0', // they are all one client
     ...env,
   }
   const start = (file: string, more = {}) => processForTest(t, file, { env: { ...shared, ...more } })

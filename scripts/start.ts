@@ -55,6 +55,7 @@ await start(async () => {
     },
     cache: backends.cache,
     quota: backends.quota,
+    requestCounts: { redis: backends.shared.redis, onFault: backends.shared.faultsOf('rate limits') },
     redis: backends.checks.redis as ReadyCheck,
     redisCircuit: backends.redisCircuit,
     identityBacking: backends.redis && { redis: backends.redis, faultsOf: redisFaults(logger).of },
@@ -70,11 +71,18 @@ await start(async () => {
   console.log(
     welcome({
       url,
+      docsUrl: docsUrl(url, gatewayConfig.ADMIN_PORT),
       services: { textGeneration, vision, imageGeneration, emulator: emulatorUrl },
       config: serviceConfig,
     }),
   )
 })
+
+function docsUrl(url: string, adminPort: number | undefined): string {
+  const docs = new URL('/docs', url)
+  if (adminPort !== undefined) docs.port = String(adminPort)
+  return docs.href
+}
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {

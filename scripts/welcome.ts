@@ -1,5 +1,7 @@
 interface Started {
   url: string
+  /** Of the admin port, where there is one. */
+  docsUrl: string
   services: { textGeneration: string; vision: string; imageGeneration: string; emulator: string | undefined }
   config: {
     QUOTA_RPM: number
@@ -15,7 +17,7 @@ interface Started {
 }
 
 /** What a person reads after `npm start`: what runs, on what, where, and what to try. */
-export function welcome({ url, services, config }: Started): string {
+export function welcome({ url, docsUrl, services, config }: Started): string {
   const number = (value: number) => value.toLocaleString('en-US')
   const answers = services.emulator
     ? `from the built-in Gemini emulator at ${services.emulator}: made up, but like the real thing.
@@ -28,7 +30,7 @@ export function welcome({ url, services, config }: Started): string {
   KnowAllEdge AI backend is up.
 
     Gateway    ${url}   (what you call; the rest is behind it)
-    Docs       ${url}/docs
+    Docs       ${docsUrl}
     Services   text-generation ${services.textGeneration}, vision ${services.vision}, image-generation ${services.imageGeneration}
 
     Answers    ${answers}

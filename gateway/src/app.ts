@@ -9,17 +9,24 @@ import {
   type ReadyCheck,
   readiness,
 } from '@knowalledge/service-kit'
+import { confineAdminRoutes, listenForAdmins } from './admin-listener.ts'
 import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
+import { connectionLimits, serverOptions } from './connection-limits.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
+import { overload } from './overload.ts'
+import { rateLimits } from './rate-limits.ts'
+import { requestBounds } from './request-bounds.ts'
+import { RequestCounts, type RequestCountsOptions } from './request-counts.ts'
 import { admin } from './routes/admin.ts'
 import { docs } from './routes/docs.ts'
 import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
+import { securityHeaders } from './security-headers.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
 import { readTrustProxy } from './trust-proxy.ts'
 import { createUpstreams, type Upstreams } from './upstreams.ts'
@@ -30,6 +37,8 @@ export interface GatewayOptions {
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
   quota: Pick<QuotaClient, 'usage'>
+  /** Where all gateways count their clients' requests together; without Redis each counts its own. */
+  requestCounts: Pick<RequestCountsOptions, 'redis' | 'onFault'>
   /** For `/api/ready`. */
   redis: ReadyCheck
   /** For the metrics. Absent without Redis. */
@@ -58,7 +67,16 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     redisCircuit,
     ownOpenapiRoute: false,
     trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    serverOptions,
+    beforeRoutes: config.ADMIN_PORT === undefined ? undefined : confineAdminRoutes,
   })
+  connectionLimits(app.server, config)
+  if (config.ADMIN_PORT !== undefined) listenForAdmins(app, { host: config.HOST, port: config.ADMIN_PORT })
+  await securityHeaders(app, config)
+  await overload(app, { config })
+  requestBounds(app)
+  await rateLimits(app, { config, counts: countsWhileOpen(app, options) })
   callersByAddress(app)
   const identity = await createIdentity(app, { config, backing: options.identityBacking })
   if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
@@ -74,6 +92,12 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
   return app
+}
+
+function countsWhileOpen(app: App, { config, requestCounts }: GatewayOptions): RequestCounts {
+  const counts = new RequestCounts({ ...requestCounts, pool: config.QUOTA_POOL })
+  app.addHook('onClose', async () => counts.close())
+  return counts
 }
 
 function watchWhileOpen(app: App, upstreams: Upstreams, intervalMs: number): void {

@@ -7,6 +7,7 @@ import {
   setting,
 } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
+import { doorSettings } from './door-settings.ts'
 import { identityFaults, identitySettings } from './identity/settings.ts'
 import { readTrustProxy } from './trust-proxy.ts'
 
@@ -50,6 +51,7 @@ export const settings = Type.Object({
       expectation: 'at least 16 characters',
     }),
   ),
+  ...doorSettings,
   ...identitySettings,
   ...redisSettings,
   ...quotaSettings,

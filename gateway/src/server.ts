@@ -28,6 +28,7 @@ await start(async () => {
     config,
     cache,
     quota,
+    requestCounts: { redis, onFault: faults.of('rate limits') },
     redis: redisCheck(redis),
     redisCircuit: redis && faults.circuit,
     identityBacking: redis && { redis, faultsOf: faults.of },

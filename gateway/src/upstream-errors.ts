@@ -18,6 +18,7 @@ const late = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 /** What a client is told of a service that failed: never an address, never a stack. reply-from has logged the cause. */
 export function upstreamError(service: ServiceName, error: Error): HttpError {
   const cause = (error.cause ?? error) as Error
+  if (cause instanceof HttpError) return cause // the client's own body was too large
   if (isUnreachable(cause)) {
     return new HttpError(
       'service_unavailable',

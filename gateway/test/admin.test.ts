@@ -1,4 +1,5 @@
 import { answerTags } from '@knowalledge/response-cache'
+import { hostileJson } from '@knowalledge/testing'
 import t from 'tap'
 import { gatewayForTest } from './fixtures.ts'
 
@@ -50,4 +51,14 @@ t.test('a wrong or missing token is a 401, and bad input a 400', async (t) => {
 t.test('without ADMIN_TOKEN the route does not exist', async (t) => {
   const { post } = await gatewayForTest(t)
   t.equal((await post(path, '{"topic":"x"}', { authorization: 'Bearer ' })).status, 404)
+})
+
+t.test('JSON made to harm is a 400', async (t) => {
+  const { post } = await gatewayForTest(t, { ADMIN_TOKEN: token })
+  for (const [name, body] of hostileJson('topic')) {
+    const reply = await post(path, body, { authorization })
+    t.equal(reply.status, 400, name)
+    t.match(await reply.json(), { error: 'invalid_input' }, name)
+  }
+  t.equal(({} as { polluted?: boolean }).polluted, undefined)
 })

@@ -43,14 +43,16 @@ export async function gatewayForTest(
     VISION_URL: dead,
     IMAGE_GENERATION_URL: dead,
     UPSTREAM_CHECK_MS: '0',
+    RATE_LIMIT_PER_MINUTE: '0',
     ...env,
   })
+  const requestCounts = { redis: undefined, onFault: () => {} }
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
   const logged: LogLine[] = []
   const destination = { write: (line: string) => void logged.push(JSON.parse(line)) }
   const logger = createLogger({ level: 'info', pretty: false, destination })
   const cache = createResponseCache()
-  const app = await buildApp({ config, cache, quota, redis: redisCheck(undefined), logger, ...more })
+  const app = await buildApp({ config, cache, quota, requestCounts, redis: redisCheck(undefined), logger, ...more })
   prepare(app)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {

@@ -13,6 +13,15 @@ export function docs(app: App, { openapi }: { openapi: FleetOpenapi }): void {
     uiHooks: { onRequest: async () => openapi.refresh() },
     transformSpecification: () => openapi.document(),
     transformSpecificationClone: false,
+    // Swagger UI styles its elements inline and draws small pictures from data: URLs.
+    staticCSP: {
+      'default-src': "'self'",
+      'style-src': ["'self'", "'unsafe-inline'"],
+      'img-src': ["'self'", 'data:'],
+      'object-src': "'none'",
+      'frame-ancestors': "'none'",
+      'base-uri': "'self'",
+    },
     uiConfig: { docExpansion: 'list', tryItOutEnabled: true },
   })
 }

@@ -41,6 +41,8 @@ export interface Backends {
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
+  /** The quota's connection, for other small commands, and whom to tell when they fail. */
+  shared: { redis: Awaited<ReturnType<typeof connectRedis>>; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
 }
 
@@ -78,6 +80,7 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     redis: quotaRedis,
     checks: { redis: redisCheck(quotaRedis), gemini: geminiCheck(apiKey !== undefined) },
     redisCircuit: quotaRedis && faults.circuit,
+    shared: { redis: quotaRedis, faultsOf: faults.of },
     async close() {
       await Promise.all([quota.close(), cache.close(), gemini.close()])
       for (const redis of [quotaRedis, cacheRedis]) redis?.disconnect()

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerOptions, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
@@ -35,6 +35,8 @@ export interface AppOptions {
   requestTimeoutMs?: number
   /** Whose `X-Forwarded-For` makes `request.ip`. Default nobody's. */
   trustProxy?: FastifyServerOptions['trustProxy']
+  /** What Node's server takes only when it is made. */
+  serverOptions?: ServerOptions
 }
 
 /** The largest valid body, a presentation of 20 subtopics written in JSON escapes, takes half of this. */
@@ -42,7 +44,8 @@ const jsonBodyLimit = 256 * 1024
 
 /** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
 export function createApp(options: AppOptions): App {
-  const { service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000, trustProxy = false } = options
+  const { service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000 } = options
+  const { trustProxy = false, serverOptions = {} } = options
   const app = Fastify({
     loggerInstance: logger.child({ service }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -50,6 +53,7 @@ export function createApp(options: AppOptions): App {
     bodyLimit,
     requestTimeout: requestTimeoutMs,
     trustProxy,
+    http: serverOptions,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,
@@ -75,7 +79,9 @@ function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: Fast
 
 /** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
 function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  // An answer that has begun, to a request that is still coming in, must not go on with another one.
+  const { headersSent = false } = (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? {}
+  if (error.code === 'ECONNRESET' || !socket.writable || headersSent) return void socket.destroy()
   const [code, message] = brokenHttp[error.code ?? ''] ?? ['invalid_input', 'This is not a valid HTTP request.']
   const status = errorStatus[code]
   const body = JSON.stringify({ error: code, message })

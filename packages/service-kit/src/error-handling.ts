@@ -13,7 +13,9 @@ export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
       if (hasLeft(error)) return reply.code(error.statusCode).send() // to nobody, and not for want of ours
-      if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
+      // Who refuses because of too much work says so himself, and not once for each request.
+      if (error.statusCode >= 500 && error.code !== 'overloaded')
+        request.log.error({ err: error.cause, error: error.code }, error.message)
       onAnswered?.(error, request)
       if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
       return reply

@@ -18,12 +18,15 @@ export interface ServiceAppOptions extends AppOptions {
   redisCircuit?: (() => CircuitState) | undefined
   /** False when the app serves an OpenAPI document of its own making. Default true. */
   ownOpenapiRoute?: boolean
+  /** Called before the first route is registered. */
+  beforeRoutes?: ((app: App) => void) | undefined
 }
 
 /** What every deployable has before its first route: metrics, one error shape, OpenAPI, `/health` and `/ready`. */
 export async function createServiceApp(options: ServiceAppOptions): Promise<App> {
   const { service, description, metrics, checks, quota, cacheItems, redisCircuit, ownOpenapiRoute = true } = options
   const app = createApp(options)
+  options.beforeRoutes?.(app)
   await app.register(closing)
   await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit })
   await app.register(errorHandling, {

@@ -1,3 +1,4 @@
+import { hostileJson } from '@knowalledge/testing'
 import sharp from 'sharp'
 import t from 'tap'
 import { build } from './fixtures.ts'
@@ -58,4 +59,17 @@ t.test('a prompt that the safety filters refuse is a 422, an empty answer a 502'
   t.match((await post(url, { prompt: 'A' })).json(), { error: 'content_blocked' })
   emulator.faults.add({ kind: 'empty_candidates', times: 1 })
   t.match((await post(url, { prompt: 'B' })).json(), { error: 'gemini_bad_answer' })
+})
+
+t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored, so is its depth', async (t) => {
+  const { post, emulator } = await build(t)
+  for (const [name, body] of hostileJson('prompt')) {
+    const reply = await post(url, body)
+    t.equal(reply.statusCode, 400, name)
+    t.match(reply.json(), { error: 'invalid_input' }, name)
+  }
+  t.equal(({} as { polluted?: boolean }).polluted, undefined)
+  t.equal(emulator.counters().admitted, 0)
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  t.equal((await post(url, `{"prompt":"A leaf","ignored":${deep}}`)).statusCode, 200)
 })

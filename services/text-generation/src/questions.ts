@@ -36,14 +36,15 @@ export function explanationSpec(
   question: ExplanationQuestion,
   { gemini, metrics }: GenerationTools,
 ): GenerationSpec<Explanation> {
-  const { language, ...input } = question
+  // Named one by one: a question may bring along what else a client sent, which must not make it another question.
+  const { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language } = question
   return {
     operation: 'create_presentation',
     promptVersion: explanationVersion,
     model: gemini.models.text,
     language: language.tag,
-    input: { ...input },
-    topic: question.topic,
+    input: { topic, subtopic, educationLevel, levelOfDetail, learningStyle },
+    topic,
     priority: 'batch',
     estimatedTokens,
     call: (signal) => gemini.generateJson({ ...explanationPrompt(question), signal }),

@@ -1,3 +1,4 @@
+import { hostileJson } from '@knowalledge/testing'
 import t from 'tap'
 import { build } from './fixtures.ts'
 
@@ -119,4 +120,34 @@ t.test('each explanation falls back on its own', async (t) => {
   t.match(answer, { success_count: 1, failed_count: 1 })
   t.match(answer.explanations[0], { cached: true, from_fallback: true, error: null, explanation: /\w/ })
   t.match(answer.explanations[1], { explanation: null, error: /Gemini cannot be reached/ })
+})
+
+t.test('fields that nobody knows are ignored, also by the cache: they cannot be used to spend quota', async (t) => {
+  const { app, post, emulator } = await build(t)
+  for (const more of [{}, { theme: 'dark' }, { theme: 'light' }])
+    t.equal((await post(url, { ...question, focus: ['Chlorophyll'], ...more })).statusCode, 200)
+  const query = new URLSearchParams({ ...question, subtopic: 'Chlorophyll', theme: 'none' })
+  t.equal((await app.inject(`/api/explanation?${query}`)).statusCode, 200)
+  t.equal(emulator.counters().admitted, 1)
+})
+
+t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored, so is its depth', async (t) => {
+  const { post, emulator } = await build(t)
+  for (const [name, body] of hostileJson('topic')) {
+    const reply = await post(url, body)
+    t.equal(reply.statusCode, 400, name)
+    t.match(reply.json(), { error: 'invalid_input' }, name)
+  }
+  t.equal(({} as { polluted?: boolean }).polluted, undefined)
+  t.equal(emulator.counters().admitted, 0)
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  t.equal(
+    (
+      await post(
+        url,
+        `{"topic":"Light","educationLevel":"school","levelOfDetail":"normal","focus":["Waves"],"ignored":${deep}}`,
+      )
+    ).statusCode,
+    200,
+  )
 })

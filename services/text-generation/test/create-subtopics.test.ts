@@ -1,4 +1,4 @@
-import { freePort } from '@knowalledge/testing'
+import { freePort, hostileJson } from '@knowalledge/testing'
 import t from 'tap'
 import { build } from './fixtures.ts'
 
@@ -168,4 +168,17 @@ t.test('when a fresh answer cannot be had, the stale copy answers and says so', 
   t.match(got.json(), { from_fallback: true })
   t.equal(got.headers['cache-control'], 'no-store', 'a stale copy is not kept any further')
   t.equal((await post(url, { topic: 'Never asked' })).statusCode, 429, 'where there is no copy, the true error')
+})
+
+t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored, so is its depth', async (t) => {
+  const { post, emulator } = await build(t)
+  for (const [name, body] of hostileJson('topic')) {
+    const reply = await post('/api/create_subtopics', body)
+    t.equal(reply.statusCode, 400, name)
+    t.match(reply.json(), { error: 'invalid_input' }, name)
+  }
+  t.equal(({} as { polluted?: boolean }).polluted, undefined)
+  t.equal(emulator.counters().admitted, 0)
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  t.equal((await post('/api/create_subtopics', `{"topic":"Light","ignored":${deep}}`)).statusCode, 200)
 })

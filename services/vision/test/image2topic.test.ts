@@ -119,3 +119,17 @@ t.test('a refusal is no topic', async (t) => {
   t.equal(reply.statusCode, 502)
   t.match(reply.json(), { error: 'gemini_bad_answer' })
 })
+
+t.test('a form with the names of prototypes changes nothing, and is no 5xx', async (t) => {
+  const { app, emulator } = await build(t)
+  for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty']) {
+    const field = await app.inject(form({ name, content: '{"polluted":true}' }))
+    const file = await app.inject(form({ ...image('not a picture'), name }))
+    for (const reply of [field, file]) {
+      t.equal(reply.statusCode, 400, name)
+      t.match(reply.json(), { error: 'invalid_input' }, name)
+    }
+  }
+  t.equal(({} as { polluted?: boolean }).polluted, undefined)
+  t.equal(emulator.counters().admitted, 0)
+})

@@ -1,0 +1,44 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { normalizeIP } from '@fastify/rate-limit'
+
+export interface ConnectionLimits {
+  MAX_CONNECTIONS: number
+  MAX_CONNECTIONS_PER_ADDRESS: number
+  HEADERS_TIMEOUT_MS: number
+  REQUEST_TIMEOUT_MS: number
+  KEEP_ALIVE_TIMEOUT_MS: number
+}
+
+/** How often Node looks for requests that take too long: its own 30 s would triple the patience. */
+export const serverOptions = { connectionsCheckingInterval: 1_000 }
+
+/** So that clients spread over gateways that came later. */
+const maxRequestsPerConnection = 10_000
+
+/** Bounds how many connections are open, and how long a request may take to arrive: later it is a 408. */
+export function connectionLimits(server: Server, config: ConnectionLimits): void {
+  server.headersTimeout = config.HEADERS_TIMEOUT_MS
+  server.requestTimeout = config.REQUEST_TIMEOUT_MS
+  server.keepAliveTimeout = config.KEEP_ALIVE_TIMEOUT_MS
+  server.maxRequestsPerSocket = maxRequestsPerConnection
+  server.maxHeadersCount = 0 // what is too many is said, not dropped: request-bounds.ts
+  if (config.MAX_CONNECTIONS > 0) server.maxConnections = config.MAX_CONNECTIONS
+  if (config.MAX_CONNECTIONS_PER_ADDRESS > 0) limitEachAddress(server, config.MAX_CONNECTIONS_PER_ADDRESS)
+}
+
+function limitEachAddress(server: Server, max: number): void {
+  const open = new Map<string, number>()
+  server.on('connection', (socket: Socket) => {
+    if (socket.remoteAddress === undefined) return // it has gone already
+    const address = normalizeIP(socket.remoteAddress)
+    const others = open.get(address) ?? 0
+    if (others >= max) return void socket.destroy()
+    open.set(address, others + 1)
+    socket.once('close', () => {
+      const left = (open.get(address) ?? 1) - 1
+      if (left === 0) open.delete(address)
+      else open.set(address, left)
+    })
+  })
+}

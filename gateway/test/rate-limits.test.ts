@@ -1,0 +1,203 @@
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { createApp, createLogger, errorHandling, HttpError } from '@knowalledge/service-kit'
+import t, { type Test } from 'tap'
+import type { Caller } from '../src/caller.ts'
+import { rateLimits } from '../src/rate-limits.ts'
+import { RequestCounts } from '../src/request-counts.ts'
+import { gatewayForTest, serviceForTest } from './fixtures.ts'
+
+const topic = '{"topic":"Light"}'
+
+t.test('admits so many a minute to what may cost quota, and no more reach a service', async (t) => {
+  let calls = 0
+  const TEXT_GENERATION_URL = await serviceForTest(t, (request, response) => {
+    calls++
+    request.resume()
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+  })
+  const { url, post } = await gatewayForTest(t, { TEXT_GENERATION_URL, RATE_LIMIT_PER_MINUTE: '4' })
+  const admitted = [
+    await post('/api/create_subtopics', topic),
+    await fetch(`${url}/api/subtopics?topic=Light`),
+    await fetch(`${url}/api/explanation?topic=Light`, { method: 'HEAD' }),
+    await post('/api/create_presentation', topic),
+  ]
+  for (const [at, reply] of admitted.entries()) {
+    t.equal(reply.status, 200)
+    t.equal(reply.headers.get('ratelimit-limit'), '4')
+    t.equal(reply.headers.get('ratelimit-remaining'), String(3 - at))
+    t.match(reply.headers.get('ratelimit-reset'), /^(60|59)$/)
+    t.equal(reply.headers.get('retry-after'), null)
+  }
+  for (const path of ['/api/create_subtopics', '/api/generate_image', '/api/image2topic']) {
+    const refused = await post(path, topic)
+    t.equal(refused.status, 429, path)
+    const seconds = refused.headers.get('retry-after')
+    t.match(seconds, /^(60|59)$/)
+    t.match(Object.fromEntries(refused.headers), {
+      'ratelimit-limit': '4',
+      'ratelimit-remaining': '0',
+      'ratelimit-reset': seconds,
+      'cache-control': 'no-store',
+    })
+    t.same(await refused.json(), {
+      error: 'rate_limited',
+      message: `Too many requests: at most 4 requests a minute for each client. Try again in ${seconds} seconds.`,
+      retry_after: `${seconds} seconds`,
+    })
+  }
+  t.equal(calls, 4)
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  t.match(metrics, /application_errors_total\{endpoint="create_subtopics",error_type="rate_limited"\} 1/)
+  t.match(metrics, /application_errors_total\{endpoint="generate_image",error_type="rate_limited"\} 1/)
+})
+
+t.test('cheap routes have a limit of their own, probes have none, and 0 is none', async (t) => {
+  const { url, post } = await gatewayForTest(t, { RATE_LIMIT_PER_MINUTE: '0', RATE_LIMIT_CHEAP_PER_MINUTE: '2' })
+  const status = async (path: string) => (await fetch(url + path)).status
+  const picture = `/api/images/${'a'.repeat(64)}`
+  t.same(
+    [await status('/api/quota/stats'), await status('/openapi.json'), await status(picture), await status('/docs')],
+    [200, 200, 429, 429],
+  )
+  for (const probe of ['/health', '/ready', '/metrics', '/api/health', '/api/ready']) {
+    for (let n = 0; n < 5; n++) {
+      const reply = await fetch(url + probe)
+      t.not(reply.status, 429, probe)
+      t.equal(reply.headers.get('ratelimit-limit'), null)
+    }
+  }
+  for (let n = 0; n < 5; n++) t.equal((await post('/api/create_subtopics')).status, 503, 'as far as the dead service')
+})
+
+t.test('each address has its own limit', async (t) => {
+  const { url } = await gatewayForTest(t, { RATE_LIMIT_CHEAP_PER_MINUTE: '2' })
+  const statuses = []
+  for (const localAddress of ['127.0.0.1', '127.0.0.2', '127.0.0.1', '127.0.0.2', '127.0.0.1', '127.0.0.2'])
+    statuses.push((await ask(`${url}/api/quota/stats`, { localAddress })).status)
+  t.same(statuses, [200, 200, 200, 200, 429, 429])
+})
+
+t.test('a key or a session is counted, wherever it comes from, and an IPv6 client by its network', async (t) => {
+  const { app, clock } = await appForTest(t, { RATE_LIMIT_PER_MINUTE: 2 })
+  const status = async (caller: string, remoteAddress = '192.0.2.1') =>
+    (await app.inject({ url: '/asks', headers: { caller }, remoteAddress })).statusCode
+  for (const caller of ['key:1', 'session:1', 'key:2']) {
+    t.same([await status(caller), await status(caller, '192.0.2.2'), await status(caller)], [200, 200, 429], caller)
+  }
+  t.same([await status('address:2001:db8::1'), await status('address:2001:db8::ffff:1')], [200, 200])
+  t.equal(await status('address:2001:db8::2'), 429, 'of the same /64')
+  t.equal(await status('address:2001:db8:0:1::2'), 200)
+  t.same([await status('address:::ffff:192.0.2.9'), await status('address:192.0.2.9')], [200, 200])
+  t.equal(await status('address:192.0.2.9'), 429, 'the same address, written twice')
+
+  const refused = await app.inject({ url: '/asks', headers: { caller: 'key:1' } })
+  clock.nowMs += 1000 * Number(refused.headers['retry-after'])
+  t.equal(await status('key:1'), 200, 'a wait of Retry-After is enough')
+})
+
+t.test('a scanner gets 429 for what does not exist, while its good requests still work', async (t) => {
+  const { url, post } = await gatewayForTest(t, { RATE_LIMIT_NOT_FOUND_PER_MINUTE: '3' })
+  const statuses = []
+  for (const path of ['/.env', '/wp-login.php', '/api/nothing', '/.git/config'])
+    statuses.push((await fetch(url + path)).status)
+  statuses.push((await post('/api/quota/stats')).status)
+  t.same(statuses, [404, 404, 404, 429, 429], 'a method that does not exist is no better')
+  t.match(await (await fetch(`${url}/.env`)).json(), { error: 'rate_limited', message: /paths that do not exist/ })
+  t.equal((await fetch(`${url}/api/quota/stats`)).status, 200)
+  t.equal((await ask(`${url}/.env`, { localAddress: '127.0.0.2' })).status, 404)
+})
+
+t.test('failed logins of one address end before another key is looked up', async (t) => {
+  const { app, lookedUp, clock } = await appForTest(t, { RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: 3 })
+  const login = (headers: Record<string, string>, remoteAddress = '192.0.2.1') =>
+    app.inject({ url: '/asks', headers, remoteAddress })
+  t.equal((await login({ 'x-api-key': 'good' })).statusCode, 200)
+  const statuses = []
+  for (let n = 0; n < 5; n++) {
+    const headers: Record<string, string> =
+      n % 2 === 0 ? { 'x-api-key': `wrong ${n}` } : { authorization: `Bearer wrong ${n}` }
+    statuses.push((await login(headers)).statusCode)
+  }
+  t.same(statuses, [401, 401, 401, 429, 429])
+  const refused = await login({ 'x-api-key': 'good' })
+  t.equal(refused.statusCode, 429, 'or guessing would go on until it hits')
+  t.match(refused.json(), { error: 'rate_limited', message: /3 wrong keys in a minute.*60 seconds/ })
+  t.match(refused.headers, { 'retry-after': '60', 'ratelimit-limit': '3', 'ratelimit-remaining': '0' })
+  t.same(lookedUp, ['good', 'wrong 0', 'Bearer wrong 1', 'wrong 2'])
+  t.equal((await login({ caller: 'session:1' })).statusCode, 200, 'who brings no key is not concerned')
+  t.equal((await login({ 'x-api-key': 'good' }, '192.0.2.2')).statusCode, 200, 'nor another address')
+  clock.nowMs += 60_000
+  t.equal((await login({ 'x-api-key': 'good' })).statusCode, 200)
+})
+
+t.test('being asked to log in is not a failed login', async (t) => {
+  const { app } = await appForTest(t, { RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: 2 })
+  for (let n = 0; n < 5; n++)
+    t.equal((await app.inject({ url: '/asks', headers: { caller: 'nobody' } })).statusCode, 401)
+  t.equal((await app.inject({ url: '/asks', headers: { 'x-api-key': 'good' } })).statusCode, 200)
+})
+
+t.test('a refused body is not read by anybody, and its connection goes on', async (t) => {
+  let bytes = 0
+  const VISION_URL = await serviceForTest(t, async (request, response) => {
+    bytes += (await text(request)).length
+    response.end('{}')
+  })
+  const { url } = await gatewayForTest(t, { VISION_URL, RATE_LIMIT_PER_MINUTE: '1' })
+  const { port } = new URL(url)
+  const socket = connect(Number(port), '127.0.0.1').setEncoding('utf8')
+  t.teardown(() => socket.destroy())
+  const statuses: string[] = []
+  socket.on('data', (piece) => statuses.push(...(String(piece).match(/(?<=HTTP\/1\.1 )\d+/g) ?? [])))
+  for (const length of [1, 4 * 1024 * 1024]) {
+    socket.write(`POST /api/image2topic HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n${'x'.repeat(length)}`)
+  }
+  socket.write('GET /api/quota/stats HTTP/1.1\r\nHost: x\r\n\r\n')
+  while (statuses.length < 3) await once(socket, 'data')
+  t.same(statuses, ['200', '429', '200'])
+  t.equal(bytes, 1)
+})
+
+interface Asked {
+  localAddress?: string
+}
+
+async function ask(url: string, options: Asked) {
+  const asked = httpRequest(url, options).end()
+  const [reply] = (await once(asked, 'response')) as [IncomingMessage]
+  await text(reply)
+  return { status: reply.statusCode }
+}
+
+const unlimited = {
+  RATE_LIMIT_PER_MINUTE: 0,
+  RATE_LIMIT_CHEAP_PER_MINUTE: 0,
+  RATE_LIMIT_NOT_FOUND_PER_MINUTE: 0,
+  RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: 0,
+}
+
+/** The limits alone, before one route of the expensive kind; callers are made out by what the test sends. */
+async function appForTest(t: Test, config: Partial<typeof unlimited>) {
+  const clock = { nowMs: 0 }
+  const counts = new RequestCounts({ redis: undefined, pool: 'test', onFault: () => {}, now: () => clock.nowMs })
+  const app = createApp({ service: 'test', logger: createLogger({ level: 'silent', pretty: false }) })
+  await app.register(errorHandling)
+  await rateLimits(app, { config: { ...unlimited, ...config }, counts })
+  const lookedUp: string[] = []
+  app.decorateRequest('caller')
+  app.addHook('onRequest', async (request) => {
+    const { 'x-api-key': key, authorization, caller = 'key:1' } = request.headers
+    const given = key ?? authorization
+    if (given !== undefined) lookedUp.push(String(given))
+    if (caller === 'nobody' || (given !== undefined && given !== 'good')) throw new HttpError('unauthorized', 'No.')
+    const [, kind, id] = /^(\w+):(.*)$/.exec(String(caller)) as unknown as [string, Caller['kind'], string]
+    request.caller = { kind, id, tenant: undefined }
+  })
+  app.get('/asks', { config: { endpoint: 'create_subtopics' } }, async () => ({}))
+  t.teardown(() => app.close())
+  return { app, lookedUp, clock }
+}
