@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyBaseLogger,
@@ -12,8 +11,10 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { answerAfterBody } from './answer-after-body.ts'
+import { answerBrokenHttp, keepBrokenHttpInShape } from './broken-http.ts'
 import { toHttpError } from './error-handling.ts'
-import { type ErrorName, errorStatus } from './errors.ts'
+import { refuseIllFormed } from './ill-formed.ts'
 import { logRequests } from './request-log.ts'
 
 export type App = FastifyInstance<
@@ -45,6 +46,7 @@ export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestT
     genReqId: (request) => acceptedRequestId(request.headers['x-request-id']) ?? randomUUID(),
     bodyLimit,
     requestTimeout: requestTimeoutMs,
+    http: { requireHostHeader: false }, // Node's own refusal has no body: refuseIllFormed says it in our shape
     forceCloseConnections: 'idle',
     return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,
@@ -53,35 +55,22 @@ export function createApp({ service, logger, bodyLimit = jsonBodyLimit, requestT
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
+  keepBrokenHttpInShape(app.server)
   app.removeContentTypeParser('text/plain') // so that it is a 415 and not a text where an object was meant
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done()
   })
   logRequests(app)
+  refuseIllFormed(app)
+  answerAfterBody(app)
   return app
 }
 
 /** What fails before a route is found, such as a path that is no valid URL. */
-function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+function answerBadUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode, code, message } = toHttpError(error)
-  reply.code(statusCode).send({ error: code, message })
-}
-
-/** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
-function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const [code, message] = brokenHttp[error.code ?? ''] ?? ['invalid_input', 'This is not a valid HTTP request.']
-  const status = errorStatus[code]
-  const body = JSON.stringify({ error: code, message })
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
-}
-
-const brokenHttp: Record<string, [error: ErrorName, message: string]> = {
-  HPE_HEADER_OVERFLOW: ['headers_too_large', 'The headers are too large: at most 16 KiB together.'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request took too long to arrive.'],
+  reply.code(statusCode).header('x-request-id', request.id).send({ error: code, message })
 }
 
 /** Only what is safe in a header and a log line is passed on; anything else gets an id of ours. */

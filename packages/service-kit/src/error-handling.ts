@@ -12,8 +12,11 @@ export interface ErrorHandlingOptions {
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
-      if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
-      onAnswered?.(error, request)
+      if (!request.raw.aborted) {
+        // (what fails because its client left, or broke off its body, is no failure of ours)
+        if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
+        onAnswered?.(error, request)
+      }
       if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
       return reply
         .code(error.statusCode)
@@ -40,7 +43,10 @@ export function toHttpError(error: FastifyError | HttpError | Error): HttpError 
   if (known) return known(error)
   if (statusCode === 413) return new HttpError('payload_too_large', message)
   if (statusCode === 415) return new HttpError('unsupported_media_type', message)
-  if (statusCode >= 400 && statusCode < 500) return new HttpError('invalid_input', message)
+  if (statusCode >= 400 && statusCode < 500) {
+    // Fastify's own and its plugins' have codes and sentences; what a proxy throws at a path has neither.
+    return new HttpError('invalid_input', code === undefined ? 'The path of this request is not valid.' : message)
+  }
   return new HttpError('internal_error', internalMessage, {
     cause: error,
   })

@@ -23,4 +23,5 @@ export {
   serverSettings,
 } from './settings.ts'
 export { startTracing } from './tracing.ts'
+export { refuseOtherThanUtf8 } from './utf8-json.ts'
 export { trimTexts } from './validation.ts'

@@ -169,3 +169,23 @@ t.test('when a fresh answer cannot be had, the stale copy answers and says so', 
   t.equal(got.headers['cache-control'], 'no-store', 'a stale copy is not kept any further')
   t.equal((await post(url, { topic: 'Never asked' })).statusCode, 429, 'where there is no copy, the true error')
 })
+
+t.test('a text that no encoding can carry is a 400 and costs nothing', async (t) => {
+  const { app, post, emulator } = await build(t)
+  for (const topic of ['\ud800', 'half \udc00 a character']) {
+    const reply = await post(url, { topic })
+    t.equal(reply.statusCode, 400)
+    t.match(reply.json(), { error: 'invalid_input', message: /^topic holds a lone surrogate/ })
+  }
+  const latin1 = await app.inject({
+    method: 'POST',
+    url,
+    headers: { 'content-type': 'application/json' },
+    payload: Buffer.from('{"topic":"caf\xe9"}', 'latin1'),
+  })
+  t.equal(latin1.statusCode, 400)
+  t.match(latin1.json(), { error: 'invalid_input', message: /UTF-8/ })
+  t.equal((await app.inject('/api/subtopics?topic=%ff')).statusCode, 400)
+  t.equal((await post(url, { topic: '\ufeff😀 𝛑' })).statusCode, 200)
+  t.equal(emulator.counters().admitted, 1)
+})
