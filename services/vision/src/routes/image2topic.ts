@@ -105,6 +105,7 @@ const pictureErrors: Record<PictureError['problem'], ErrorName> = {
   broken: 'invalid_input',
   unsupported_type: 'unsupported_media_type',
   too_many_pixels: 'payload_too_large',
+  too_many_frames: 'payload_too_large',
 }
 
 function rejectPicture(error: unknown): never {
