@@ -12,7 +12,11 @@ function pngChunk(type: string, content: Buffer): Buffer {
 }
 
 /** 8-bit grey, every pixel 0; `rows` of them are really there. */
-export function png(width: number, height: number, { rows = height, extra = Buffer.alloc(0) } = {}): Buffer {
+export function png(
+  width: number,
+  height: number,
+  { rows = height, extra = Buffer.alloc(0) }: { rows?: number; extra?: Buffer } = {},
+): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
