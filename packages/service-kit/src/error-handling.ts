@@ -12,8 +12,8 @@ export interface ErrorHandlingOptions {
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
-      if (!request.raw.aborted) {
-        // (what fails because its client left, or broke off its body, is no failure of ours)
+      // What fails because its client left, or broke off its body, is no failure of ours.
+      if (!request.raw.aborted && !reply.raw.destroyed) {
         if (error.statusCode >= 500) request.log.error({ err: error.cause, error: error.code }, error.message)
         onAnswered?.(error, request)
       }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createMetrics } from '@knowalledge/metrics'
 import { converse } from '@knowalledge/testing'
 import { pino } from 'pino'
@@ -22,6 +23,10 @@ async function listening(t: Test) {
   const wholeWhenAnswered: boolean[] = []
   app.addHook('onResponse', async ({ raw }) => void wholeWhenAnswered.push(raw.complete))
   app.post('/echo', async (request) => request.body)
+  app.post('/until-the-client-leaves', async (_request, reply) => {
+    await once(reply.raw, 'close')
+    throw new Error('nobody waits')
+  })
   t.teardown(() => app.close())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   return { app, url, logged, metrics, failed, wholeWhenAnswered }
@@ -130,6 +135,21 @@ t.test('what fails because its client broke off is no failure of ours: not logge
   t.ok(await failed)
   await converse(url, get('host: a').replace('health', 'nowhere')) // answered after the failure was dealt with
   t.strictSame(logged, [])
-  const counted = (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('application_errors'))
-  t.strictSame(counted, ['application_errors_total{endpoint="unknown",error_type="not_found"} 1'])
+  t.strictSame(errorsCounted(await metrics.registry.metrics()), [onlyNotFound])
 })
+
+t.test('nor is what fails after its client left', async (t) => {
+  const { url, logged, metrics, failed } = await listening(t)
+  const question = head('POST /until-the-client-leaves HTTP/1.1', 'host: a', json, 'content-length: 2')
+  await converse(url, `${question}{}`, { ends: true })
+  t.match(await failed, { message: 'nobody waits' })
+  await converse(url, get('host: a').replace('health', 'nowhere'))
+  t.strictSame(logged, [])
+  t.strictSame(errorsCounted(await metrics.registry.metrics()), [onlyNotFound])
+})
+
+const onlyNotFound = 'application_errors_total{endpoint="unknown",error_type="not_found"} 1'
+
+function errorsCounted(exposition: string): string[] {
+  return exposition.split('\n').filter((line) => line.startsWith('application_errors_total{'))
+}

@@ -14,6 +14,12 @@ export interface Conversation {
   rest: string
 }
 
+interface ConversationOptions {
+  patienceMs?: number
+  /** Says that nothing follows the bytes, so that a server need not wait for the rest of half a request. */
+  ends?: boolean
+}
+
 /**
  * Writes the bytes as they are, further pieces each after the server has said something, and listens until it closes the
  * connection; a server that keeps it open for so long fails the test.
@@ -21,7 +27,7 @@ export interface Conversation {
 export async function converse(
   url: string,
   bytes: string | Buffer | (string | Buffer)[],
-  patienceMs = 15_000,
+  { patienceMs = 15_000, ends = false }: ConversationOptions = {},
 ): Promise<Conversation> {
   const [first = '', ...further] = Array.isArray(bytes) ? bytes : [bytes]
   const { hostname, port } = new URL(url)
@@ -40,6 +46,7 @@ export async function converse(
     socket.destroy()
   }, patienceMs)
   socket.write(first)
+  if (ends) socket.end()
   await new Promise((resolve) => socket.once('close', resolve))
   clearTimeout(timer)
   const conversation = readAnswers(Buffer.concat(received).toString('latin1'))
