@@ -69,6 +69,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     serverOptions,
+    answersEarly: true,
     beforeRoutes: config.ADMIN_PORT === undefined ? undefined : confineAdminRoutes,
   })
   connectionLimits(app.server, config)

@@ -2,7 +2,6 @@ import { type Readable, Transform } from 'node:stream'
 import { type App, HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
 
-const maxHeaders = 100
 const json = { maxBytes: 256 * 1024, message: 'The body is too large: JSON may have at most 256 KiB.' }
 /** Above the service's own bound of 10 MiB for the picture, which it says more exactly. */
 const upload = { maxBytes: 11 * 1024 * 1024, message: 'The body is too large: a picture may have at most 10 MiB.' }
@@ -21,15 +20,10 @@ interface Bound {
 }
 
 /**
- * Bounds what a request may consist of: 431 for too many headers, 413 for a body too large, said or seen. After its
+ * Bounds what a body may be: 413 when it is too large, said or seen. After its
  * answer a client may send on for `lingerMs`, read by nobody: cut off at once it might not see the answer.
  */
 export function requestBounds(app: App, { lingerMs = 10_000 } = {}): void {
-  app.addHook('onRequest', (request, _reply, done) => {
-    // Node's own maxHeadersCount drops the rest without a word.
-    if (request.raw.rawHeaders.length <= 2 * maxHeaders) return done()
-    done(new HttpError('headers_too_large', `There are too many headers: at most ${maxHeaders}.`))
-  })
   app.addHook('onRoute', (route) => {
     const bound = bodies[route.config?.endpoint ?? '']
     if (bound === undefined || ![route.method].flat().includes('POST')) return

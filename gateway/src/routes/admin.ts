@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
-import { type App, ErrorShape, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { type App, errorShape, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 
 const Body = Type.Object({
@@ -14,9 +14,12 @@ const Body = Type.Object({
   ),
 })
 
-const Answer = Type.Object({
-  invalidated: Type.Object({ operation: Type.Optional(Type.String()), topic: Type.Optional(Type.String()) }),
-})
+const Answer = Type.Object(
+  {
+    invalidated: Type.Object({ operation: Type.Optional(Type.String()), topic: Type.Optional(Type.String()) }),
+  },
+  { description: 'What was dropped' },
+)
 
 export interface AdminOptions {
   token: string
@@ -34,7 +37,14 @@ export function admin(app: App, { token, cache }: AdminOptions): void {
         summary: 'Drop cached answers',
         tags: ['operations'],
         body: Body,
-        response: { 200: Answer, 400: ErrorShape, 401: ErrorShape, 503: ErrorShape },
+        response: {
+          200: Answer,
+          400: errorShape(400, 'The input is not usable'),
+          401: errorShape(401, 'The token is missing or wrong'),
+          413: errorShape(413, 'The body is too large'),
+          415: errorShape(415, 'The body is not JSON'),
+          503: errorShape(503, 'Redis cannot be told right now'),
+        },
       },
     },
     async (request) => {

@@ -1,19 +1,22 @@
 import { type App, type ReadyCheck, runChecks } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 
-const Answer = Type.Object({
-  status: Type.Enum(['healthy', 'degraded', 'unhealthy']),
-  gateway: Type.Object({ status: Type.Literal('healthy'), uptime_seconds: Type.Integer() }),
-  services: Type.Record(
-    Type.String(),
-    Type.Object({
-      status: Type.Enum(['healthy', 'degraded', 'unhealthy', 'unreachable']),
-      instances: Type.Optional(Type.Integer()),
-      healthy_instances: Type.Optional(Type.Integer()),
-      response_time: Type.String({ description: 'Seconds, such as 0.002s' }),
-    }),
-  ),
-})
+const Answer = Type.Object(
+  {
+    status: Type.Enum(['healthy', 'degraded', 'unhealthy']),
+    gateway: Type.Object({ status: Type.Literal('healthy'), uptime_seconds: Type.Integer() }),
+    services: Type.Record(
+      Type.String(),
+      Type.Object({
+        status: Type.Enum(['healthy', 'degraded', 'unhealthy', 'unreachable']),
+        instances: Type.Optional(Type.Integer()),
+        healthy_instances: Type.Optional(Type.Integer()),
+        response_time: Type.String({ description: 'Seconds, such as 0.002s' }),
+      }),
+    ),
+  },
+  { description: 'What lives; 503 when no service does' },
+)
 
 /** `GET /api/health`: the gateway's and every service's state and response time. 503 when no service lives. */
 export function health(

@@ -11,18 +11,21 @@ const Window = Type.Object({
 })
 const Windows = Type.Object({ per_minute: Window, per_day: Window })
 
-const Answer = Type.Object({
-  requests: Windows,
-  tokens: Windows,
-  statistics: Type.Object({
-    average_tokens_per_request: Type.Number({ description: 'Of today' }),
-    instances: Type.Integer({ description: 'Processes that used the quota lately' }),
-    degraded: Type.Boolean({ description: 'True while Redis cannot be asked: the figures are this process’s own' }),
-  }),
-  pause: Type.Union([Type.Object({ limit_type: Type.String(), resumes_in_seconds: Type.Integer() }), Type.Null()], {
-    description: 'After a 429 of Gemini: nobody asks until it ends',
-  }),
-})
+const Answer = Type.Object(
+  {
+    requests: Windows,
+    tokens: Windows,
+    statistics: Type.Object({
+      average_tokens_per_request: Type.Number({ description: 'Of today' }),
+      instances: Type.Integer({ description: 'Processes that used the quota lately' }),
+      degraded: Type.Boolean({ description: 'True while Redis cannot be asked: the figures are this process’s own' }),
+    }),
+    pause: Type.Union([Type.Object({ limit_type: Type.String(), resumes_in_seconds: Type.Integer() }), Type.Null()], {
+      description: 'After a 429 of Gemini: nobody asks until it ends',
+    }),
+  },
+  { description: 'What the whole fleet has used' },
+)
 
 /** `GET /api/quota/stats`: what the whole fleet has used of the shared quota. */
 export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usage'> }): void {

@@ -1,7 +1,7 @@
 import type { Gemini } from '@knowalledge/gemini'
 import { createMetrics, type Endpoint, type Metrics } from '@knowalledge/metrics'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, createServiceApp, errorStatus, type Logger } from '@knowalledge/service-kit'
+import { type App, createServiceApp, errorStatus, type Logger, refuseOtherThanUtf8 } from '@knowalledge/service-kit'
 import type { Backends } from './backends.ts'
 import { createGeneration } from './generation.ts'
 import type { Generation } from './types.ts'
@@ -43,6 +43,7 @@ export async function createGenerationApp(
     cacheItems: () => cache.counts(),
     redisCircuit,
   })
+  refuseOtherThanUtf8(app)
   const generation = createGeneration({
     quota,
     cache,

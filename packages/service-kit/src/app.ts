@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, type ServerOptions, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyBaseLogger,
@@ -13,8 +12,10 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { answerAfterBody } from './answer-after-body.ts'
+import { answerBrokenHttp, keepBrokenHttpInShape } from './broken-http.ts'
 import { toHttpError } from './error-handling.ts'
-import { type ErrorName, errorStatus } from './errors.ts'
+import { refuseIllFormed } from './ill-formed.ts'
 import { logRequests } from './request-log.ts'
 
 export type App = FastifyInstance<
@@ -37,6 +38,8 @@ export interface AppOptions {
   trustProxy?: FastifyServerOptions['trustProxy']
   /** What Node's server takes only when it is made. */
   serverOptions?: ServerOptions
+  /** True at the door, which bounds what may still arrive: it answers without waiting for the rest of a body. */
+  answersEarly?: boolean | undefined
 }
 
 /** The largest valid body, a presentation of 20 subtopics written in JSON escapes, takes half of this. */
@@ -45,7 +48,7 @@ const jsonBodyLimit = 256 * 1024
 /** A Fastify instance as every process of this house has it: request ids, strict validation, one log line a request. */
 export function createApp(options: AppOptions): App {
   const { service, logger, bodyLimit = jsonBodyLimit, requestTimeoutMs = 60_000 } = options
-  const { trustProxy = false, serverOptions = {} } = options
+  const { trustProxy = false, serverOptions = {}, answersEarly = false } = options
   const app = Fastify({
     loggerInstance: logger.child({ service }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -53,7 +56,7 @@ export function createApp(options: AppOptions): App {
     bodyLimit,
     requestTimeout: requestTimeoutMs,
     trustProxy,
-    http: serverOptions,
+    http: { ...serverOptions, requireHostHeader: false }, // Node's own refusal has no body: refuseIllFormed says it in our shape
     forceCloseConnections: 'idle',
     return503OnClosing: false, // who still comes in by an open connection is answered like the others
     clientErrorHandler: answerBrokenHttp,
@@ -62,37 +65,22 @@ export function createApp(options: AppOptions): App {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
+  keepBrokenHttpInShape(app.server)
   app.removeContentTypeParser('text/plain') // so that it is a 415 and not a text where an object was meant
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done()
   })
   logRequests(app)
+  refuseIllFormed(app)
+  if (!answersEarly) answerAfterBody(app)
   return app
 }
 
 /** What fails before a route is found, such as a path that is no valid URL. */
-function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+function answerBadUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode, code, message } = toHttpError(error)
-  reply.code(statusCode).send({ error: code, message })
-}
-
-/** A request so broken that it never becomes one of Fastify's: still the one error shape, and the connection ends. */
-function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  // An answer that has begun, to a request that is still coming in, must not go on with another one.
-  const { headersSent = false } = (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? {}
-  if (error.code === 'ECONNRESET' || !socket.writable || headersSent) return void socket.destroy()
-  const [code, message] = brokenHttp[error.code ?? ''] ?? ['invalid_input', 'This is not a valid HTTP request.']
-  const status = errorStatus[code]
-  const body = JSON.stringify({ error: code, message })
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
-}
-
-const brokenHttp: Record<string, [error: ErrorName, message: string]> = {
-  HPE_HEADER_OVERFLOW: ['headers_too_large', 'The headers are too large: at most 16 KiB together.'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request took too long to arrive.'],
+  reply.code(statusCode).header('x-request-id', request.id).send({ error: code, message })
 }
 
 /** Only what is safe in a header and a log line is passed on; anything else gets an id of ours. */

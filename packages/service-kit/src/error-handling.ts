@@ -12,11 +12,13 @@ export interface ErrorHandlingOptions {
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
-      if (hasLeft(error)) return reply.code(error.statusCode).send() // to nobody, and not for want of ours
-      // Who refuses because of too much work says so himself, and not once for each request.
-      if (error.statusCode >= 500 && error.code !== 'overloaded')
-        request.log.error({ err: error.cause, error: error.code }, error.message)
-      onAnswered?.(error, request)
+      // What fails because its client left, or broke off its body, is no failure of ours.
+      if (!hasLeft(error) && !request.raw.aborted && !reply.raw.destroyed) {
+        // Who refuses because of too much work says so himself, and not once for each request.
+        if (error.statusCode >= 500 && error.code !== 'overloaded')
+          request.log.error({ err: error.cause, error: error.code }, error.message)
+        onAnswered?.(error, request)
+      }
       if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
       return reply
         .code(error.statusCode)
@@ -48,7 +50,10 @@ export function toHttpError(error: FastifyError | HttpError | Error): HttpError 
   if (known) return known(error)
   if (statusCode === 413) return new HttpError('payload_too_large', message)
   if (statusCode === 415) return new HttpError('unsupported_media_type', message)
-  if (statusCode >= 400 && statusCode < 500) return new HttpError('invalid_input', message)
+  if (statusCode >= 400 && statusCode < 500) {
+    // Fastify's own and its plugins' have codes and sentences; what a proxy throws at a path has neither.
+    return new HttpError('invalid_input', code === undefined ? 'The path of this request is not valid.' : message)
+  }
   return new HttpError('internal_error', internalMessage, {
     cause: error,
   })

@@ -9,6 +9,7 @@ export const errorStatus = {
   request_timeout: 408,
   payload_too_large: 413,
   unsupported_media_type: 415,
+  expectation_failed: 417,
   content_blocked: 422,
   quota_exceeded: 429,
   rate_limited: 429,

@@ -12,7 +12,16 @@ export { type CheckResult, type ReadyCheck, readiness, runChecks } from './readi
 export { connectRedis, type RedisProfile, redisCheck, redisFaults } from './redis.ts'
 export { type RedisConfig, redisLocation } from './redis-location.ts'
 export { contextOf, type RequestContext, type RequestOutcome } from './request-log.ts'
-export { ErrorShape, errorResponses, NothingNew } from './schemas.ts'
+export {
+  answerHeaders,
+  cachingHeaders,
+  ErrorShape,
+  errorResponses,
+  errorShape,
+  NothingNew,
+  questionErrors,
+  upstreamErrors,
+} from './schemas.ts'
 export { serve, start } from './serve.ts'
 export { createServiceApp, type ServiceAppOptions } from './service-app.ts'
 export {
@@ -25,4 +34,5 @@ export {
 } from './settings.ts'
 export { readTenant, type Tenant, writeTenant } from './tenant.ts'
 export { startTracing } from './tracing.ts'
+export { refuseOtherThanUtf8 } from './utf8-json.ts'
 export { trimTexts } from './validation.ts'

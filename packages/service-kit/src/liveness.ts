@@ -13,11 +13,14 @@ export const liveness = fp<{ service: string }>(
           summary: 'Does this process live?',
           tags: ['operations'],
           response: {
-            200: Type.Object({
-              status: Type.Literal('healthy'),
-              service: Type.String(),
-              uptime_seconds: Type.Integer(),
-            }),
+            200: Type.Object(
+              {
+                status: Type.Literal('healthy'),
+                service: Type.String(),
+                uptime_seconds: Type.Integer(),
+              },
+              { description: 'It does' },
+            ),
           },
         },
       },

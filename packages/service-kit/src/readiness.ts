@@ -29,11 +29,14 @@ const CheckShape = Type.Object(
   { additionalProperties: true },
 )
 
-const ReadyShape = Type.Object({
-  status: Type.Enum(['ready', 'degraded', 'not_ready']),
-  service: Type.String(),
-  checks: Type.Record(Type.String(), CheckShape),
-})
+const ReadyShape = Type.Object(
+  {
+    status: Type.Enum(['ready', 'degraded', 'not_ready']),
+    service: Type.String(),
+    checks: Type.Record(Type.String(), CheckShape),
+  },
+  { description: 'What it depends on; 503 when it cannot answer' },
+)
 
 /** `GET /ready`: can this process answer now? 200 for `ready` and `degraded`, 503 for `not_ready`. */
 export const readiness = fp<ReadinessOptions>(

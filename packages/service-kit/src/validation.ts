@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { HttpError } from './errors.ts'
 
 type Fault = NonNullable<FastifyError['validation']>[number]
 
@@ -52,16 +53,29 @@ function fieldOf({ instancePath }: Fault): string {
     .replaceAll('/', '.')
 }
 
-/** For `preValidation`: lengths are counted after trimming, in texts and lists of texts of the body and of the query. */
-export function trimTexts({ body, query }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+/**
+ * For `preValidation`: lengths are counted after trimming, in texts and lists of texts of the body and of the query. Half
+ * a character, which JSON can write and UTF-8 cannot, is a 400.
+ */
+export function trimTexts({ body, query }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   for (const input of [body, query]) {
     if (typeof input !== 'object' || input === null || Array.isArray(input)) continue
     const fields = input as Record<string, unknown>
     for (const [name, value] of Object.entries(fields)) {
-      if (typeof value === 'string') fields[name] = value.trim()
-      else if (Array.isArray(value))
-        fields[name] = value.map((entry) => (typeof entry === 'string' ? entry.trim() : entry))
+      if (Array.isArray(value) ? value.some(isHalfCharacter) : isHalfCharacter(value)) {
+        done(new HttpError('invalid_input', `${name} holds a lone surrogate, which is no character.`))
+        return
+      }
+      fields[name] = Array.isArray(value) ? value.map(trimmed) : trimmed(value)
     }
   }
   done()
+}
+
+function isHalfCharacter(value: unknown): boolean {
+  return typeof value === 'string' && !value.isWellFormed()
+}
+
+function trimmed(value: unknown): unknown {
+  return typeof value === 'string' ? value.trim() : value
 }

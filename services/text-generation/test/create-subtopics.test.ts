@@ -182,3 +182,23 @@ t.test('JSON made to harm is a 400 and spends no quota; where a field is ignored
   const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
   t.equal((await post('/api/create_subtopics', `{"topic":"Light","ignored":${deep}}`)).statusCode, 200)
 })
+
+t.test('a text that no encoding can carry is a 400 and costs nothing', async (t) => {
+  const { app, post, emulator } = await build(t)
+  for (const topic of ['\ud800', 'half \udc00 a character']) {
+    const reply = await post(url, { topic })
+    t.equal(reply.statusCode, 400)
+    t.match(reply.json(), { error: 'invalid_input', message: /^topic holds a lone surrogate/ })
+  }
+  const latin1 = await app.inject({
+    method: 'POST',
+    url,
+    headers: { 'content-type': 'application/json' },
+    payload: Buffer.from('{"topic":"caf\xe9"}', 'latin1'),
+  })
+  t.equal(latin1.statusCode, 400)
+  t.match(latin1.json(), { error: 'invalid_input', message: /UTF-8/ })
+  t.equal((await app.inject('/api/subtopics?topic=%ff')).statusCode, 400)
+  t.equal((await post(url, { topic: '\ufeff😀 𝛑' })).statusCode, 200)
+  t.equal(emulator.counters().admitted, 1)
+})

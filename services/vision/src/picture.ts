@@ -1,9 +1,12 @@
 import sharp, { type OutputInfo } from 'sharp'
+import { webpFrames, withoutTexts } from './containers.ts'
 
 /** Upload limit; the caller refuses more before it is all read. */
 export const maxImageBytes = 10 * 1024 * 1024
 /** Width × height that is decoded at most, whatever the file's size: 50 megapixels. */
 export const maxPixels = 50_000_000
+/** Of an animated WebP, although only the first is looked at. */
+export const maxFrames = 1_000
 
 const maxSidePixels = 1024
 const jpegQuality = 85
@@ -25,7 +28,7 @@ export interface PreparedPicture {
   format: PictureFormat
 }
 
-export type PictureProblem = 'empty' | 'unsupported_type' | 'broken' | 'too_many_pixels'
+export type PictureProblem = 'empty' | 'unsupported_type' | 'broken' | 'too_many_pixels' | 'too_many_frames'
 
 /** A picture that cannot be used; the message says what the person who sent it can do. */
 export class PictureError extends Error {
@@ -46,12 +49,22 @@ export async function preparePicture(bytes: Uint8Array): Promise<PreparedPicture
   if (bytes.length === 0) throw new PictureError('empty', 'The picture is empty. Choose a file with a picture in it.')
   const format = formatOf(bytes)
   if (format === undefined) throw unsupported(bytes)
-  await checkHeader(bytes, format)
+  const file = safeToOpen(bytes, format)
+  await checkHeader(file, format)
   try {
-    return { ...(await encode(await decode(bytes))), format }
+    return { ...(await encode(await decode(file))), format }
   } catch (cause) {
     throw broken(format, cause)
   }
+}
+
+/** The decoder reads more of a file than its header and its first frame, without a bound of its own. */
+function safeToOpen({ buffer, byteOffset, byteLength }: Uint8Array, format: PictureFormat): Buffer {
+  const file = Buffer.from(buffer, byteOffset, byteLength)
+  if (format === 'png') return withoutTexts(file)
+  const frames = format === 'webp' ? webpFrames(file) : 1
+  if (frames <= maxFrames) return file
+  throw new PictureError('too_many_frames', `The picture has ${frames} frames. Send one of at most ${maxFrames}.`)
 }
 
 async function checkHeader(bytes: Uint8Array, format: PictureFormat): Promise<void> {

@@ -24,7 +24,7 @@ export async function readUpload(request: FastifyRequest): Promise<Upload> {
         continue
       }
       if (part.fieldname !== 'image')
-        throw new HttpError('invalid_input', `There is a file in \`${part.fieldname}\`. ${oneFile}.`)
+        throw new HttpError('invalid_input', `There is a file in ${nameOf(part.fieldname)}. ${oneFile}.`)
       if (bytes) throw new HttpError('invalid_input', `image holds more than one file. ${oneFile}.`)
       bytes = await part.toBuffer()
     }
@@ -33,6 +33,10 @@ export async function readUpload(request: FastifyRequest): Promise<Upload> {
   }
   if (!bytes) throw new HttpError('invalid_input', `image is missing. ${oneFile}.`)
   return { bytes, language }
+}
+
+function nameOf(fieldname: string | undefined): string {
+  return fieldname === undefined ? 'a field without a name' : `\`${fieldname}\``
 }
 
 function uploadError(error: Error & { code?: string }): Error {

@@ -1,6 +1,6 @@
 import type { Picture } from '@knowalledge/gemini'
 import { answerKey, type GenerationSpec, type GenerationTools } from '@knowalledge/generation'
-import { type App, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, answerHeaders, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 
@@ -8,14 +8,17 @@ const Body = Type.Object({
   prompt: Type.String({ minLength: 1, maxLength: 500, examples: ['A leaf that turns sunlight into sugar'] }),
 })
 
-const Answer = Type.Object({
-  image: Type.String({ contentEncoding: 'base64' }),
-  format: Type.Enum(['base64_png', 'base64_jpeg'], { description: 'What `image` truly is' }),
-  mime_type: Type.Enum(['image/png', 'image/jpeg']),
-  url: Type.String({ description: 'The same picture as plain bytes, as long as it is cached' }),
-  cached: Type.Boolean(),
-  from_fallback: Type.Boolean(),
-})
+const Answer = Type.Object(
+  {
+    image: Type.String({ contentEncoding: 'base64' }),
+    format: Type.Enum(['base64_png', 'base64_jpeg'], { description: 'What `image` truly is' }),
+    mime_type: Type.Enum(['image/png', 'image/jpeg']),
+    url: Type.String({ description: 'The same picture as plain bytes, as long as it is cached' }),
+    cached: Type.Boolean(),
+    from_fallback: Type.Boolean(),
+  },
+  { description: 'The picture, and where it is to be had again', headers: answerHeaders },
+)
 
 /** Tokens reserved for one picture; what was really used is settled afterwards. */
 const estimatedTokens = 500

@@ -1,14 +1,24 @@
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, ErrorShape, HttpError, isKnownToClient, NothingNew } from '@knowalledge/service-kit'
+import {
+  type App,
+  cachingHeaders,
+  errorShape,
+  HttpError,
+  isKnownToClient,
+  NothingNew,
+  upstreamErrors,
+} from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { findByHash } from '../drawing.ts'
 
 const Params = Type.Object({ sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: '64 hex digits' }) })
 
+const bytesOf = (contentMediaType: string) => ({ schema: { type: 'string', contentMediaType } })
+
 const PictureBytes = Type.Unsafe<Buffer>({
-  type: 'string',
-  contentMediaType: 'image/png',
-  description: 'PNG or JPEG bytes',
+  description: 'The picture itself, good for a year',
+  headers: cachingHeaders,
+  content: { 'image/png': bytesOf('image/png'), 'image/jpeg': bytesOf('image/jpeg') },
 })
 
 /** `GET /api/images/<sha256>`: a picture as plain bytes. What a hash names never changes, so any copy is good for a year. */
@@ -21,7 +31,13 @@ export function images(app: App, { cache }: { cache: ResponseCache }): void {
         summary: 'A generated picture by its hash',
         tags: ['learning'],
         params: Params,
-        response: { 200: PictureBytes, 304: NothingNew, 400: ErrorShape, 404: ErrorShape },
+        response: {
+          200: PictureBytes,
+          304: NothingNew,
+          400: errorShape(400, 'This is no hash'),
+          404: errorShape(404, 'The picture is not kept any more'),
+          ...upstreamErrors,
+        },
       },
     },
     async (request, reply) => {

@@ -1,5 +1,13 @@
 import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
-import { type App, chooseLanguage, contextOf, errorResponses, HttpError, trimTexts } from '@knowalledge/service-kit'
+import {
+  type App,
+  answerHeaders,
+  chooseLanguage,
+  contextOf,
+  errorResponses,
+  HttpError,
+  trimTexts,
+} from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
 import { explanationSpec } from '../questions.ts'
@@ -37,11 +45,17 @@ const ExplanationShape = Type.Object({
   }),
 })
 
-const Answer = Type.Object({
-  explanations: Type.Array(ExplanationShape, { description: 'In the order of `focus`' }),
-  success_count: Type.Integer(),
-  failed_count: Type.Integer(),
-})
+const Answer = Type.Object(
+  {
+    explanations: Type.Array(ExplanationShape, { description: 'In the order of `focus`' }),
+    success_count: Type.Integer(),
+    failed_count: Type.Integer(),
+  },
+  { description: 'One entry for each subtopic, explained or with the reason why not', headers: answerHeaders },
+)
+
+/** What Gemini says against one explanation stands in its entry. */
+const { 422: _, ...errors } = errorResponses
 
 /** `POST /api/create_presentation`: one explanation for each subtopic in `focus`. */
 export function createPresentation(app: App, tools: GenerationTools): void {
@@ -54,7 +68,7 @@ export function createPresentation(app: App, tools: GenerationTools): void {
         summary: 'Explanations of subtopics',
         tags: ['learning'],
         body: Body,
-        response: { 200: Answer, ...errorResponses },
+        response: { 200: Answer, ...errors },
       },
     },
     async (request, reply) => {

@@ -1,5 +1,15 @@
 import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
-import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
+import {
+  type App,
+  answerHeaders,
+  cachingHeaders,
+  chooseLanguage,
+  contextOf,
+  errorResponses,
+  NothingNew,
+  questionErrors,
+  trimTexts,
+} from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -12,14 +22,18 @@ const Question = Type.Object({
   ),
 })
 
-const Answer = Type.Object({
-  subtopics: Type.Array(Type.String()),
-  count: Type.Integer(),
-  quality_score: Type.Number({ minimum: 0, maximum: 1 }),
-  warnings: Type.Array(Type.String()),
-  cached: Type.Boolean(),
-  from_fallback: Type.Boolean({ description: 'True for a stale copy: a fresh answer could not be had' }),
-})
+const Answer = Type.Object(
+  {
+    subtopics: Type.Array(Type.String()),
+    count: Type.Integer(),
+    quality_score: Type.Number({ minimum: 0, maximum: 1 }),
+    warnings: Type.Array(Type.String()),
+    cached: Type.Boolean(),
+    from_fallback: Type.Boolean({ description: 'True for a stale copy: a fresh answer could not be had' }),
+  },
+  { description: 'Fifteen subtopics', headers: answerHeaders },
+)
+const CacheableAnswer = { ...Answer, headers: { ...answerHeaders, ...cachingHeaders } }
 
 /** `POST /api/create_subtopics`, and `GET /api/subtopics` for browsers and the edge: fifteen subtopics of a topic. */
 export function createSubtopics(app: App, tools: GenerationTools): void {
@@ -45,7 +59,11 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
     {
       config,
       preValidation: trimTexts,
-      schema: { ...about, querystring: Question, response: { 200: Answer, 304: NothingNew, ...errorResponses } },
+      schema: {
+        ...about,
+        querystring: Question,
+        response: { 200: CacheableAnswer, 304: NothingNew, ...questionErrors },
+      },
     },
     async (request, reply) => {
       const question = { topic: request.query.topic, language: chooseLanguage(request.query.language, request.headers) }

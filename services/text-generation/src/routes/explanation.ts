@@ -1,5 +1,14 @@
 import type { GenerationTools } from '@knowalledge/generation'
-import { type App, chooseLanguage, contextOf, errorResponses, NothingNew, trimTexts } from '@knowalledge/service-kit'
+import {
+  type App,
+  answerHeaders,
+  cachingHeaders,
+  chooseLanguage,
+  contextOf,
+  NothingNew,
+  questionErrors,
+  trimTexts,
+} from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
 import { explanationSpec } from '../questions.ts'
@@ -13,15 +22,18 @@ const Question = Type.Object({
   language: Type.Optional(Type.String({ maxLength: 100 })),
 })
 
-const Answer = Type.Object({
-  subtopic: Type.String(),
-  explanation: Type.String(),
-  real_world_application: Type.String(),
-  youtube_search_query: Type.String(),
-  quality_score: Type.Number({ minimum: 0, maximum: 1 }),
-  cached: Type.Boolean(),
-  from_fallback: Type.Boolean(),
-})
+const Answer = Type.Object(
+  {
+    subtopic: Type.String(),
+    explanation: Type.String(),
+    real_world_application: Type.String(),
+    youtube_search_query: Type.String(),
+    quality_score: Type.Number({ minimum: 0, maximum: 1 }),
+    cached: Type.Boolean(),
+    from_fallback: Type.Boolean(),
+  },
+  { description: 'One explanation', headers: { ...answerHeaders, ...cachingHeaders } },
+)
 
 /** `GET /api/explanation`: one explanation of a presentation by itself, for browsers and the edge to keep. */
 export function explanation(app: App, tools: GenerationTools): void {
@@ -34,7 +46,7 @@ export function explanation(app: App, tools: GenerationTools): void {
         summary: 'Explanation of one subtopic',
         tags: ['learning'],
         querystring: Question,
-        response: { 200: Answer, 304: NothingNew, ...errorResponses },
+        response: { 200: Answer, 304: NothingNew, ...questionErrors },
       },
     },
     async (request, reply) => {

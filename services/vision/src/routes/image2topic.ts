@@ -3,6 +3,7 @@ import multipart from '@fastify/multipart'
 import type { GenerationTools } from '@knowalledge/generation'
 import {
   type App,
+  answerHeaders,
   chooseLanguage,
   contextOf,
   type ErrorName,
@@ -26,13 +27,16 @@ const Form = Type.Object({
   language: Type.Optional(Type.String({ description: 'Such as `es`; falls back to Accept-Language, then English' })),
 })
 
-const Answer = Type.Object({
-  generated_topic: Type.String(),
-  quality_score: Type.Number({ minimum: 0, maximum: 1 }),
-  warnings: Type.Array(Type.String()),
-  cached: Type.Boolean(),
-  from_fallback: Type.Boolean(),
-})
+const Answer = Type.Object(
+  {
+    generated_topic: Type.String(),
+    quality_score: Type.Number({ minimum: 0, maximum: 1 }),
+    warnings: Type.Array(Type.String()),
+    cached: Type.Boolean(),
+    from_fallback: Type.Boolean(),
+  },
+  { description: 'What the picture shows', headers: answerHeaders },
+)
 
 /** Tokens reserved for one call; what was really used is settled afterwards. */
 const estimatedTokens = 2_000
@@ -105,6 +109,7 @@ const pictureErrors: Record<PictureError['problem'], ErrorName> = {
   broken: 'invalid_input',
   unsupported_type: 'unsupported_media_type',
   too_many_pixels: 'payload_too_large',
+  too_many_frames: 'payload_too_large',
 }
 
 function rejectPicture(error: unknown): never {
