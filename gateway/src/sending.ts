@@ -142,5 +142,6 @@ function whenRead(body: Readable, send: (whole: Buffer) => void): void {
  */
 function expendable(body: Readable): Readable {
   const copy = body.pipe(new PassThrough())
+  body.once('error', (error) => copy.destroy(error)) // it has grown too large: the request is broken off with it
   return copy.on('error', () => {}).once('close', () => body.resume()) // its error is the request's, and told there
 }

@@ -55,7 +55,7 @@ t.test('an answer that has begun is broken off and gets no 408 into it', async (
   const TEXT_GENERATION_URL = await serviceForTest(t, (_request, response) => void response.write('begun'))
   const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL, REQUEST_TIMEOUT_MS: '500' })
   const socket = await connectForTest(t, url)
-  socket.write('POST /api/create_subtopics HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx')
+  socket.write('POST /api/create_subtopics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx') // too long to be read first
   let received = ''
   for await (const piece of socket) received += piece
   t.match(received, /^HTTP\/1.1 200 [\s\S]*begun/)

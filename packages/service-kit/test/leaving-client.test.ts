@@ -24,6 +24,7 @@ async function build(t: Test) {
     logger: pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) }),
     metrics,
     checks: {},
+    answersEarly: true, // as the gateway does
     quota: () => Promise.reject(new Error('not asked for here')),
   })
   app.post('/ask', async (asked, reply) => {
