@@ -75,6 +75,10 @@ export async function admitCall(
   const { ledger, limits } = context
   const model = target.model.name
   const call = record(context, target, subject)
+  if (subject.isMetered) {
+    const { atMs, task, promptTokens } = call
+    ledger.arrived({ atMs, task, model, inputTokens: promptTokens })
+  }
   watch(context, call, reply)
   const faults = context.faults.take({ ...subject, model })
   for (const fault of faults) {
