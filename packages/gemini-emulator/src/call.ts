@@ -75,16 +75,15 @@ export async function admitCall(
   const { ledger, limits } = context
   const model = target.model.name
   const call = record(context, target, subject)
-  if (subject.isMetered) {
-    const { atMs, task, promptTokens } = call
-    ledger.arrived({ atMs, task, model, inputTokens: promptTokens })
-  }
   watch(context, call, reply)
   const faults = context.faults.take({ ...subject, model })
   for (const fault of faults) {
     call.faults.push(fault.kind)
     ledger.faulted(fault.kind)
     if (fault.kind === 'delay') await pause(reply, fault.delayMs ?? 1000)
+  }
+  if (subject.isMetered) {
+    ledger.arrived({ atMs: context.clock(), task: subject.task, model, inputTokens: subject.promptTokens })
   }
   const fault = faults.find(({ kind }) => kind !== 'delay')
   if (fault && isRefusal(fault.kind)) {
