@@ -21,13 +21,11 @@ export interface LoadOptions {
   seconds: number
 }
 
-const script = fileURLToPath(new URL('cache-load.lua', import.meta.url))
-
 /** Loads a contender from a process of its own, wrk, whose CPU is not counted. Throws when an answer was not a 200. */
 export async function measure({ name, url, processes }: Contender, options: LoadOptions): Promise<Figures> {
   const used = () => Object.entries(processes).map(([process, pid]) => [process, cpuUs(pid)] as const)
   const before = Object.fromEntries(used())
-  const load = await loaded(url, options)
+  const load = await loadedWith({ script: 'cache-load.lua', words: paths }, url, options)
   const after = used()
   if (load.failed > 0) throw new Error(`${name}: ${load.failed} of ${load.requests} requests failed`)
   return {
@@ -39,7 +37,7 @@ export async function measure({ name, url, processes }: Contender, options: Load
   }
 }
 
-interface Load {
+export interface Load {
   requests: number
   failed: number
   durationUs: number
@@ -47,8 +45,14 @@ interface Load {
   p99Us: number
 }
 
-async function loaded(url: string, { inFlight, seconds }: LoadOptions): Promise<Load> {
-  const options = ['-t1', `-c${inFlight}`, `-d${seconds}s`, '-s', script, url, '--', ...paths]
+/** Loads a URL by wrk with a script of this folder, which is given `words`. */
+export async function loadedWith(
+  { script, words }: { script: string; words: readonly string[] },
+  url: string,
+  { inFlight, seconds }: LoadOptions,
+): Promise<Load> {
+  const file = fileURLToPath(new URL(script, import.meta.url))
+  const options = ['-t1', `-c${inFlight}`, `-d${seconds}s`, '--timeout', '30s', '-s', file, url, '--', ...words]
   const { stdout } = await promisify(execFile)('wrk', options).catch((cause) => {
     if (cause.code === 'ENOENT') throw new Error('The load comes from wrk: apt-get install wrk', { cause })
     throw cause

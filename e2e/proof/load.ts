@@ -58,7 +58,7 @@ export function startLoad(options: LoadOptions): Load {
   }
 }
 
-export function emptyTally(): Tally {
+function emptyTally(): Tally {
   const counts = { asked: 0, answered: 0, lostWithGateway: 0, retriedElsewhere: 0, longestMs: 0, driverLateMs: 0 }
   return { ...counts, replies: new Map(), broken: [] }
 }

@@ -20,6 +20,10 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+let cleanUps: (() => unknown)[] = []
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void endAll().finally(() => process.exit(130))) // else its processes would outlive it
+
 const startedAt = performance.now()
 console.log(`The ${values.long ? 'long' : 'short'} form: ${names.join(', ')}. Seed ${seed}.`)
 const outcomes: [Part, Outcome][] = []
@@ -41,12 +45,20 @@ console.log(
 process.exitCode = missed === 0 ? 0 : 1
 
 async function play(part: Part): Promise<Outcome> {
-  const cleanUps: (() => unknown)[] = []
+  cleanUps = []
   const say = (line: string) => console.log(`${part.name}: ${line}`)
   say('starts')
   try {
-    return await part.play({ teardown: (cleanUp) => cleanUps.push(cleanUp) }, { seed, long: values.long, say })
+    return await part.play({ teardown: (cleanUp) => void cleanUps.push(cleanUp) }, { seed, long: values.long, say })
+  } catch (error) {
+    const stack = String((error as Error).stack ?? error)
+    const row = { promise: 'played to its end', asked: 'yes', measured: 'no, see below', kept: false }
+    return { rows: [row], evidence: { 'what ended it': [stack] } }
   } finally {
-    for (const cleanUp of cleanUps.toReversed()) await cleanUp()
+    await endAll()
   }
+}
+
+async function endAll(): Promise<void> {
+  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
 }

@@ -38,7 +38,7 @@ const weighted: Route[] = [
 /** Any marker, of whichever question. */
 export const anyMarker = /zq[0-9a-z]{6}x/gi
 
-export function markerOf(number: number): string {
+function markerOf(number: number): string {
   return `Zq${number.toString(36).padStart(6, '0')}x`
 }
 

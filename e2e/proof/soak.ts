@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
 import { Fleet } from './fleet.ts'
-import { callers, commonRows, progress } from './invariant.ts'
+import { callers, commonRows, disturbances, progress } from './invariant.ts'
 import { startLoad } from './load.ts'
 import { readLogs } from './logs.ts'
 import type { Outcome, Part } from './part.ts'
@@ -59,7 +59,7 @@ export const soak: Part = {
     const samples = startSampling(fleet)
     const endsAt = performance.now() + warmUpMs + forMs
     for (let leftMs = warmUpMs + forMs; leftMs > 0; leftMs = endsAt - performance.now()) {
-      say(`${leftMs > forMs ? 'warming up: ' : ''}${progress(load.tally, leftMs)}`)
+      say(`${leftMs > forMs ? 'warming up: ' : ''}${progress(load.tally, leftMs)}; MiB: ${samples.now()}`)
       await sleep(Math.min(long ? 30_000 : 10_000, leftMs))
     }
     const tally = await load.stop()
@@ -114,6 +114,7 @@ async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: See
         kept: others.length === 0,
       },
       ...commonRows(tally, logs.forbidden),
+      disturbances(tally, logs.degraded),
     ],
     evidence: {
       'keys without expiry': keys.found,
