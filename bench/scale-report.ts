@@ -2,6 +2,9 @@ import { machine } from './benchmarks-page.ts'
 import { median } from './quota-measure.ts'
 import type { ScaledFleet } from './scale-fleets.ts'
 
+/** Up to this ratio of CPU per request, most instances to least, it is said not to depend on their number. */
+const evenWithin = 1.25
+
 interface Figures {
   requestsPerSecond: number
   p50Ms: number
@@ -74,13 +77,19 @@ function growth(results: ScaleResult[], memory: Memory[], starts: number[]): str
     number,
     number,
   ]
-  const ratio = (traffic: string) => (cpu(most, traffic) / cpu(least, traffic)).toFixed(2)
+  const [cached, made] = ['cached', 'new'].map((traffic) => cpu(most, traffic) / cpu(least, traffic)) as [
+    number,
+    number,
+  ]
+  const isEven = Math.max(cached, made) <= evenWithin
   const each = median(memory.flatMap(({ serviceMiB }) => serviceMiB)).toFixed(0)
   return [
-    `How cost grows: with ${most} instances a cached request costs ${ratio('cached')} times the CPU that it costs with ${least}, a new one ${ratio('new')} times: what a`,
-    `request costs hardly depends on how many instances there are, so throughput grows with the cores they are given, and on one machine that is`,
-    `busy already, another instance adds none. Each instance adds its memory (${each} MiB under load) and is ready ${(median(starts) / 1000).toFixed(1)} s after its start. What does`,
-    'not grow is the quota: all instances together may call Gemini as often as one alone.',
+    `How cost grows: with ${most} instances a cached request costs ${cached.toFixed(2)} times the CPU that it costs with ${least}, a new one ${made.toFixed(2)} times.`,
+    isEven
+      ? 'What a request costs hardly depends on how many instances there are: throughput grows with the cores that they are given, and on one'
+      : 'So more instances make a request dearer here: throughput grows by less than the cores that they are given, and on one',
+    `machine whose cores are busy, another instance adds none. Each adds its memory (${each} MiB under load) and is ready ${(median(starts) / 1000).toFixed(1)} s after its`,
+    'start. What does not grow is the quota: all instances together may call Gemini as often as one alone.',
   ]
 }
 

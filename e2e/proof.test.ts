@@ -7,7 +7,7 @@ import { planFaults } from './proof/faults.ts'
 import { readLogs } from './proof/logs.ts'
 import { mostInAnyWindow, overLimit, usedShare } from './proof/oracle.ts'
 import { type Question, Questioner, type Route } from './proof/questions.ts'
-import { growth } from './proof/resources.ts'
+import { handleGrowth, memoryGrowth } from './proof/resources.ts'
 
 t.test('the oracle sees what a fixed window lets through at its edge', async (t) => {
   const times = [950, 960, 1_010, 1_020, 2_500]
@@ -153,33 +153,37 @@ t.test('the log reader finds what may not be in a log, and a line cut off by SIG
 })
 
 t.test('growth after the warm-up is seen, and one late collection of garbage is not taken for it', async (t) => {
-  const series = (value: (second: number) => number) =>
-    Array.from({ length: 90 }, (_, second) => ({ atMs: second * 1_000, value: value(second) }))
-  t.same(
-    growth(
-      series((second) => (second < 30 ? second : 100)),
-      30_000,
-    ),
-    { first: 100, last: 100 },
-  )
-  t.same(
-    growth(
-      series((second) => (second > 85 ? 180 : 100)),
-      30_000,
-    ),
-    { first: 100, last: 100 },
-  )
-  const leak = growth(
-    series((second) => 100 + second),
-    30_000,
-  )
-  t.ok(leak.last - leak.first >= 35)
-  t.throws(
-    () =>
+  const series = (value: (second: number) => number) => {
+    const samples = Array.from({ length: 90 }, (_, second) => ({ atMs: second * 1_000, value: value(second) }))
+    return { memoryBytes: samples, handles: samples }
+  }
+  for (const growth of [memoryGrowth, handleGrowth]) {
+    t.same(
       growth(
-        series(() => 1),
-        85_000,
+        series((second) => (second < 30 ? second : 100)),
+        30_000,
       ),
-    /too few/,
-  )
+      { first: 100, last: 100 },
+    )
+    t.same(
+      growth(
+        series((second) => (second > 85 ? 180 : 100)),
+        30_000,
+      ),
+      { first: 100, last: 100 },
+    )
+    const leak = growth(
+      series((second) => 100 + second),
+      30_000,
+    )
+    t.ok(leak.last - leak.first >= 35)
+    t.throws(
+      () =>
+        growth(
+          series(() => 1),
+          85_000,
+        ),
+      /too few/,
+    )
+  }
 })

@@ -49,12 +49,27 @@ export function startSampling(fleet: Fleet): Sampling {
   }
 }
 
-/** Medians of the first and the last third after the warm-up: one collection of garbage, early or late, moves neither much. */
-export function growth(samples: readonly Sample[], warmUpMs: number): { first: number; last: number } {
+/** What a figure settles at: in the first and the last third after the warm-up. */
+export interface Growth {
+  first: number
+  last: number
+}
+
+/** By the medians: one collection of garbage, early or late, moves neither much. */
+export function memoryGrowth(samples: Samples, warmUpMs: number): Growth {
+  return growth(samples.memoryBytes, warmUpMs, median)
+}
+
+/** By the least: connections come and go with what is in flight, and one that leaks never goes. */
+export function handleGrowth(samples: Samples, warmUpMs: number): Growth {
+  return growth(samples.handles, warmUpMs, (values) => Math.min(...values))
+}
+
+function growth(samples: readonly Sample[], warmUpMs: number, settled: (values: readonly number[]) => number): Growth {
   const steady = samples.filter(({ atMs }) => atMs >= warmUpMs).map(({ value }) => value)
   const third = Math.floor(steady.length / 3)
   if (third < 3) throw new Error(`${steady.length} samples after the warm-up are too few`)
-  return { first: median(steady.slice(0, third)), last: median(steady.slice(-third)) }
+  return { first: settled(steady.slice(0, third)), last: settled(steady.slice(-third)) }
 }
 
 function median(values: readonly number[]): number {

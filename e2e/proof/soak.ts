@@ -9,12 +9,13 @@ import type { Outcome, Part } from './part.ts'
 import { type Question, Questioner } from './questions.ts'
 import { keysWithoutExpiry } from './redis-keys.ts'
 import { figure } from './report.ts'
-import { growth, type Samples, startSampling } from './resources.ts'
+import { handleGrowth, memoryGrowth, type Samples, startSampling } from './resources.ts'
 
 const plenty = '1000000'
 const perSecond = 20
 const shareOfKnown = 0.6
 const deadlineMs = 35_000
+const mostHandles = 5
 
 /** In the short form V8 has not settled yet, so it only finds what leaks fast. */
 const sizes = {
@@ -33,6 +34,8 @@ export const soak: Part = {
         QUOTA_RPD: plenty,
         QUOTA_TPM: '1000000000',
         QUOTA_TPD: '1000000000',
+        // As V8 sizes its heap in the containers of k8s/: with the memory of a whole machine it collects too late to be judged.
+        NODE_OPTIONS: '--max-old-space-size=128',
         // Small, so that the memory that they may take is taken before it is looked at.
         CACHE_MAX_ITEMS: '100',
         CACHE_MAX_MEGABYTES: '2',
@@ -76,8 +79,8 @@ interface Seen {
 
 async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: Seen): Promise<Outcome> {
   const rows: Outcome['rows'] = [...samples].flatMap(([name, series]) => {
-    const memory = growth(series.memoryBytes, warmUpMs)
-    const handles = growth(series.handles, warmUpMs)
+    const memory = memoryGrowth(series, warmUpMs)
+    const handles = handleGrowth(series, warmUpMs)
     const share = memory.last / memory.first - 1
     return [
       {
@@ -88,15 +91,17 @@ async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: See
       },
       {
         promise: `handles of ${name} flat`,
-        asked: '≤ 5 more',
+        asked: `≤ ${mostHandles} more`,
         measured: `${handles.first} → ${handles.last}`,
-        kept: handles.last - handles.first <= 5,
+        kept: handles.last - handles.first <= mostHandles,
       },
     ]
   })
   const keys = await keysWithoutExpiry(fleet.redis.connect())
   const logs = readLogs(fleet)
   const others = [...tally.replies].filter(([kind]) => kind !== '200')
+  // Without Redis a process keeps to its share, and may refuse: only a stall of the machine is a reason for that here.
+  const isExplained = logs.degraded > 0 && others.every(([kind]) => kind === '429 quota_exceeded')
   return {
     rows: [
       ...rows,
@@ -111,7 +116,7 @@ async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: See
         asked: 'only 200',
         measured:
           others.map(([kind, count]) => `${count} × ${kind}`).join(', ') || `${figure(tally.answered)}, no others`,
-        kept: others.length === 0,
+        kept: others.length === 0 ? true : isExplained ? undefined : false,
       },
       ...commonRows(tally, logs.forbidden),
       disturbances(tally, logs.degraded),
