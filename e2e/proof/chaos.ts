@@ -1,8 +1,9 @@
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
+import { callers } from './callers.ts'
 import { planFaults } from './faults.ts'
 import { Fleet } from './fleet.ts'
-import { callers, commonRows, emulatorEnv, progress, quotaEnv } from './invariant.ts'
+import { commonRows, disturbances, emulatorEnv, progress, quotaEnv } from './invariant.ts'
 import { startLoad } from './load.ts'
 import { readLogs } from './logs.ts'
 import { mostInAnyWindow, overLimit } from './oracle.ts'
@@ -113,6 +114,13 @@ async function judge(fleet: Fleet, { tally, played, recovery, fromMs }: Seen): P
         promise: 'faults',
         asked: '',
         measured: `${figure([...counts.values()].reduce((a, b) => a + b, 0))} of ${counts.size} kinds`,
+        kept: undefined,
+      },
+      disturbances(tally, logs.degraded),
+      {
+        promise: 'quota used through all faults',
+        asked: '',
+        measured: `${figure((100 * times.length * quota.windowMs) / (quota.limit * (Date.now() - fromMs)))} %`,
         kept: undefined,
       },
       {

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
+import { callers } from './callers.ts'
 import { Fleet } from './fleet.ts'
 import { startLoad, type Tally } from './load.ts'
 import { readLogs } from './logs.ts'
 import { mostInAnyWindow, overLimit, usedShare } from './oracle.ts'
 import type { Outcome, Part } from './part.ts'
-import { type Caller, Questioner } from './questions.ts'
+import { Questioner } from './questions.ts'
 import { figure } from './report.ts'
 
 /** What is true of the real system at 60 s stays true in scale: the transit takes the same share of the window. */
@@ -51,8 +52,6 @@ export const invariant: Part = {
     return await judge(fleet, await load.stop(), { windowMs, windows, limit, steadyFromMs })
   },
 }
-
-export const callers: Caller[] = [{ name: 'nobody', headers: {} }]
 
 /** The emulator keeps the very limits that the system is told, all models together, by itself. */
 export function quotaEnv({ limit, windowMs }: { limit: number; windowMs: number }): Record<string, string> {

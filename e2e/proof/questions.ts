@@ -1,5 +1,6 @@
 import { barsOf, type Random } from '@knowalledge/gemini-emulator'
 import sharp from 'sharp'
+import type { Caller } from './callers.ts'
 
 export type Route = 'create_subtopics' | 'create_presentation' | 'image2topic' | 'generate_image'
 
@@ -15,12 +16,6 @@ export interface Question {
   barCode?: number
   /** Of create_presentation. */
   focus?: string[]
-}
-
-/** Who asks: the headers that prove it, none for nobody. */
-export interface Caller {
-  name: string
-  headers: Record<string, string>
 }
 
 const languages = ['en', 'es', 'fr', 'de', 'zh', 'ja', 'ar', 'he']
