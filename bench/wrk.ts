@@ -45,7 +45,8 @@ export async function load({ name, url, processes, ...how }: Loaded, options: Lo
   }
 }
 
-interface Seen {
+/** What wrk itself saw. */
+export interface Seen {
   requests: number
   failed: number
   durationUs: number
@@ -53,11 +54,12 @@ interface Seen {
   p99Us: number
 }
 
-type Run = Pick<Loaded, 'script' | 'given'> & LoadOptions
+export type Run = Pick<Loaded, 'script' | 'given'> & LoadOptions
 
-async function run(url: string, { script, given, inFlight, seconds }: Run): Promise<Seen> {
+/** Loads a URL by wrk with a script of this folder, which is given words. */
+export async function run(url: string, { script, given, inFlight, seconds }: Run): Promise<Seen> {
   const file = fileURLToPath(new URL(script, import.meta.url))
-  const options = ['-t1', `-c${inFlight}`, `-d${seconds}s`, '-s', file, url, '--', ...given]
+  const options = ['-t1', `-c${inFlight}`, `-d${seconds}s`, '--timeout', '30s', '-s', file, url, '--', ...given]
   const { stdout } = await promisify(execFile)('wrk', options).catch((cause) => {
     if (cause.code === 'ENOENT') throw new Error('The load comes from wrk: apt-get install wrk', { cause })
     throw cause

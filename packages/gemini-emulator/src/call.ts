@@ -82,6 +82,9 @@ export async function admitCall(
     ledger.faulted(fault.kind)
     if (fault.kind === 'delay') await pause(reply, fault.delayMs ?? 1000)
   }
+  if (subject.isMetered) {
+    ledger.arrived({ atMs: context.clock(), task: subject.task, model, inputTokens: subject.promptTokens })
+  }
   const fault = faults.find(({ kind }) => kind !== 'delay')
   if (fault && isRefusal(fault.kind)) {
     throw refusal(fault.kind, { ...target, model, retryDelay: fault.retryDelay })

@@ -7,7 +7,7 @@ export interface Config {
   emulator: EmulatorOptions
 }
 
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+const LOG_LEVELS = ['info', 'fatal', 'error', 'warn', 'debug', 'trace', 'silent'] as const
 
 /** Every fault of the environment in one message. */
 export class ConfigError extends Error {
@@ -15,8 +15,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads HOST, PORT, LOG_LEVEL, EMULATOR_RPM, EMULATOR_INPUT_TPM, EMULATOR_RPD, EMULATOR_LATENCY_MS and EMULATOR_API_KEYS
- * (separated by commas). An empty value counts as absent. @throws ConfigError that names all faults
+ * Reads HOST, PORT, LOG_LEVEL, EMULATOR_RPM, EMULATOR_INPUT_TPM, EMULATOR_RPD, EMULATOR_WINDOW_MS, EMULATOR_LIMITS_PER,
+ * EMULATOR_LATENCY_MS and EMULATOR_API_KEYS (separated by commas). An empty value counts as absent. @throws ConfigError that names all faults
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const faults: string[] = []
@@ -28,9 +28,13 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     faults.push(`${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(env[name])}`)
     return fallback
   }
-  const logLevel = text('LOG_LEVEL', 'info')
-  if (!LOG_LEVELS.includes(logLevel))
-    faults.push(`LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}, not "${logLevel}"`)
+  const oneOf = <T extends string>(name: string, known: readonly [T, ...T[]]): T => {
+    const value = text(name, known[0])
+    const found = known.find((one) => one === value)
+    if (found === undefined) faults.push(`${name} must be one of ${known.join(', ')}, not "${value}"`)
+    return found ?? known[0]
+  }
+  const logLevel = oneOf('LOG_LEVEL', LOG_LEVELS)
   const apiKeys = text('EMULATOR_API_KEYS', '')
     .split(',')
     .flatMap((key) => key.trim() || [])
@@ -44,6 +48,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
         inputTpm: whole('EMULATOR_INPUT_TPM', 1_000_000, { min: 0 }),
         rpd: whole('EMULATOR_RPD', 1500, { min: 0 }),
       },
+      windowMs: whole('EMULATOR_WINDOW_MS', 60_000, { min: 1 }),
+      limitsPer: oneOf('EMULATOR_LIMITS_PER', ['model', 'project']),
       latencyMs: whole('EMULATOR_LATENCY_MS', 0, { min: 0, max: 600_000 }),
       ...(apiKeys.length > 0 && { apiKeys }),
     },

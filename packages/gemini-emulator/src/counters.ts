@@ -1,14 +1,16 @@
 import type { FaultKind } from './fault-kinds.ts'
 import type { QuotaViolation } from './google-errors.ts'
-import type { EmulatorCounters, RecordedCall, Task } from './types.ts'
+import type { Arrival, EmulatorCounters, RecordedCall, Task } from './types.ts'
 import type { UsageMetadata } from './wire.ts'
 
 const MAX_CALLS = 500
+const MAX_ARRIVALS = 100_000
 
-/** What the emulator has seen: counters and the last calls. */
+/** What the emulator has seen: counters, the last calls, and when each that takes quota came. */
 export class Ledger {
   #counters = emptyCounters()
   #calls: RecordedCall[] = []
+  #arrivals: Arrival[] = []
   #nextId = 1
 
   get counters(): EmulatorCounters {
@@ -19,11 +21,20 @@ export class Ledger {
     return structuredClone(this.#calls)
   }
 
+  get arrivals(): Arrival[] {
+    return this.#arrivals.slice(-MAX_ARRIVALS)
+  }
+
   begin(call: Omit<RecordedCall, 'id' | 'faults'>): RecordedCall {
     const recorded: RecordedCall = { ...call, id: this.#nextId++, faults: [] }
     this.#calls.push(recorded)
     if (this.#calls.length > MAX_CALLS) this.#calls.shift()
     return recorded
+  }
+
+  arrived(arrival: Arrival): void {
+    this.#arrivals.push(arrival)
+    if (this.#arrivals.length > 2 * MAX_ARRIVALS) this.#arrivals.splice(0, MAX_ARRIVALS)
   }
 
   /** One more call in flight; call what is returned once it has ended. */
@@ -68,6 +79,7 @@ export class Ledger {
     const { inFlight } = this.#counters
     this.#counters = { ...emptyCounters(), inFlight, maxInFlight: inFlight }
     this.#calls = []
+    this.#arrivals = []
   }
 
   #model(model: string) {

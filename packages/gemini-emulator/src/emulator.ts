@@ -53,7 +53,12 @@ function buildContext(options: EmulatorOptions, closing: AbortSignal): Context {
     apiKeys: options.apiKeys && new Set(options.apiKeys),
     models: new Map((options.models ?? DEFAULT_MODELS).map((model) => [model.name, model])),
     clock,
-    limits: new Limits(limits, options.dayTimeZone ?? 'America/Los_Angeles', clock),
+    limits: new Limits(limits, {
+      windowMs: options.windowMs ?? 60_000,
+      limitsPer: options.limitsPer ?? 'model',
+      dayTimeZone: options.dayTimeZone ?? 'America/Los_Angeles',
+      clock,
+    }),
     faults: new FaultStore(),
     ledger: new Ledger(),
     closing,
@@ -65,6 +70,7 @@ function buildHandle({ faults, ledger, limits }: Context): EmulatorHandle {
     faults,
     counters: () => ledger.counters,
     calls: () => ledger.calls,
+    arrivals: () => ledger.arrivals,
     reset() {
       faults.clear()
       ledger.reset()

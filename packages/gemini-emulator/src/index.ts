@@ -1,6 +1,9 @@
+export { barsOf } from './content/bar-code.ts'
 export { buildEmulator } from './emulator.ts'
 export type { FaultKind } from './fault-kinds.ts'
+export { type Random, randomFrom } from './random.ts'
 export type {
+  Arrival,
   EmulatedModel,
   Emulator,
   EmulatorCounters,

@@ -1,7 +1,5 @@
 import type { QuotaViolation } from './google-errors.ts'
-import type { EmulatorLimits } from './types.ts'
-
-const MINUTE_MS = 60_000
+import type { EmulatorLimits, EmulatorOptions } from './types.ts'
 
 export interface LimitVerdict {
   violations: QuotaViolation[]
@@ -9,24 +7,30 @@ export interface LimitVerdict {
   retryMs: number
 }
 
-interface ModelLog {
-  /** Admitted calls of the last minute, oldest first. */
+export type LimitRules = Required<Pick<EmulatorOptions, 'windowMs' | 'limitsPer' | 'dayTimeZone' | 'clock'>>
+
+interface AdmissionLog {
+  /** Admitted calls of the last window, oldest first. */
   recent: { atMs: number; inputTokens: number }[]
   day: string
   today: number
 }
 
-/** Google's side of the quota, per model: a sliding-window log, so that it is exact and shares nothing with our client. */
+/** Google's side of the quota, per model or for all together: a sliding-window log, so that it is exact and shares nothing with our client. */
 export class Limits {
   readonly #limits: EmulatorLimits
+  readonly #windowMs: number
+  readonly #perProject: boolean
   readonly #clock: () => number
   readonly #dayFormat: Intl.DateTimeFormat
-  readonly #logs = new Map<string, ModelLog>()
+  readonly #logs = new Map<string, AdmissionLog>()
 
-  constructor(limits: EmulatorLimits, dayTimeZone: string, clock: () => number) {
+  constructor(limits: EmulatorLimits, rules: LimitRules) {
     this.#limits = limits
-    this.#clock = clock
-    this.#dayFormat = new Intl.DateTimeFormat('en-CA', { timeZone: dayTimeZone, dateStyle: 'short' })
+    this.#windowMs = rules.windowMs
+    this.#perProject = rules.limitsPer === 'project'
+    this.#clock = rules.clock
+    this.#dayFormat = new Intl.DateTimeFormat('en-CA', { timeZone: rules.dayTimeZone, dateStyle: 'short' })
   }
 
   /** Takes one request with its input tokens, or says which limits refuse it and takes nothing. */
@@ -49,25 +53,26 @@ export class Limits {
     this.#logs.clear()
   }
 
-  #logAt(model: string, nowMs: number): ModelLog {
+  #logAt(model: string, nowMs: number): AdmissionLog {
     const day = this.#dayFormat.format(nowMs)
-    const log = this.#logs.get(model) ?? { recent: [], day, today: 0 }
-    this.#logs.set(model, log)
-    log.recent = log.recent.filter((call) => call.atMs > nowMs - MINUTE_MS)
+    const account = this.#perProject ? '' : model
+    const log = this.#logs.get(account) ?? { recent: [], day, today: 0 }
+    this.#logs.set(account, log)
+    log.recent = log.recent.filter((call) => call.atMs > nowMs - this.#windowMs)
     if (log.day !== day) Object.assign(log, { day, today: 0 })
     return log
   }
 
-  #retryMs(log: ModelLog, inputTokens: number, nowMs: number): number {
+  #retryMs(log: AdmissionLog, inputTokens: number, nowMs: number): number {
     let count = log.recent.length
     let tokens = log.recent.reduce((sum, call) => sum + call.inputTokens, 0)
     const fits = () => count + 1 <= this.#limits.rpm && tokens + inputTokens <= this.#limits.inputTpm
     for (const call of log.recent) {
-      if (fits()) return Math.max(0, call.atMs + MINUTE_MS - nowMs)
+      if (fits()) return Math.max(0, call.atMs + this.#windowMs - nowMs)
       count -= 1
       tokens -= call.inputTokens
-      if (fits()) return call.atMs + MINUTE_MS - nowMs
+      if (fits()) return call.atMs + this.#windowMs - nowMs
     }
-    return MINUTE_MS
+    return this.#windowMs
   }
 }

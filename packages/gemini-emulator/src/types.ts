@@ -2,17 +2,21 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { FaultKind } from './fault-kinds.ts'
 
 export interface EmulatorLimits {
-  /** Requests per model in any 60 s. */
+  /** Requests in any `windowMs`. */
   rpm: number
-  /** Input tokens per model in any 60 s. */
+  /** Input tokens in any `windowMs`. */
   inputTpm: number
-  /** Requests per model in a calendar day of `dayTimeZone`. */
+  /** Requests in a calendar day of `dayTimeZone`. */
   rpd: number
 }
 
 export interface EmulatorOptions {
   /** Defaults 15, 1,000,000 and 1,500; Infinity switches one off. */
   limits?: Partial<EmulatorLimits>
+  /** Length of Google's minute in milliseconds. Default 60,000; tests scale it down. */
+  windowMs?: number
+  /** Whether each model has the limits for itself, as Google's have, or all of them together. Default model. */
+  limitsPer?: 'model' | 'project'
   /** IANA zone whose midnight ends the day. Default America/Los_Angeles. */
   dayTimeZone?: string
   /** Keys that are good; others get 400 API_KEY_INVALID. Default: any non-empty key. */
@@ -105,13 +109,24 @@ export interface RecordedCall {
   status?: number
 }
 
+/** One call that would take quota, by the time of its arrival: what an independent judge of our limits goes by. */
+export interface Arrival {
+  /** By the emulator's clock. */
+  atMs: number
+  task: Task
+  model: string
+  inputTokens: number
+}
+
 /** Steers a running emulator from the same process; `/emulator/*` does the same over HTTP. */
 export interface EmulatorHandle {
   faults: Faults
   counters(): EmulatorCounters
   /** The last calls, oldest first, at most 500. Keys are never kept. */
   calls(): RecordedCall[]
-  /** Forgets faults, counters, calls and what the limits have seen. */
+  /** Every call that would take quota, admitted, refused or faulted, in the order of arrival; the last 100,000. */
+  arrivals(): Arrival[]
+  /** Forgets faults, counters, calls, arrivals and what the limits have seen. */
   reset(): void
 }
 

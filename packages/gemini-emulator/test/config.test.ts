@@ -6,7 +6,12 @@ t.test('has defaults for everything', (t) => {
     host: '127.0.0.1',
     port: 5004,
     logLevel: 'info',
-    emulator: { limits: { rpm: 15, inputTpm: 1_000_000, rpd: 1500 }, latencyMs: 0 },
+    emulator: {
+      limits: { rpm: 15, inputTpm: 1_000_000, rpd: 1500 },
+      windowMs: 60_000,
+      limitsPer: 'model',
+      latencyMs: 0,
+    },
   })
   t.same(loadConfig({ PORT: '', EMULATOR_API_KEYS: ' ' }), loadConfig({}), 'an empty value counts as absent')
   t.end()
@@ -20,6 +25,8 @@ t.test('takes every setting from the environment', (t) => {
     EMULATOR_RPM: '5',
     EMULATOR_INPUT_TPM: '1000',
     EMULATOR_RPD: '50',
+    EMULATOR_WINDOW_MS: '6000',
+    EMULATOR_LIMITS_PER: 'project',
     EMULATOR_LATENCY_MS: '20',
     EMULATOR_API_KEYS: 'one, two,',
   })
@@ -27,13 +34,27 @@ t.test('takes every setting from the environment', (t) => {
     host: '0.0.0.0',
     port: 6000,
     logLevel: 'warn',
-    emulator: { limits: { rpm: 5, inputTpm: 1000, rpd: 50 }, latencyMs: 20, apiKeys: ['one', 'two'] },
+    emulator: {
+      limits: { rpm: 5, inputTpm: 1000, rpd: 50 },
+      windowMs: 6_000,
+      limitsPer: 'project',
+      latencyMs: 20,
+      apiKeys: ['one', 'two'],
+    },
   })
   t.end()
 })
 
 t.test('names every fault in one message', (t) => {
-  const env = { PORT: '70000', EMULATOR_RPM: 'many', EMULATOR_RPD: '-1', LOG_LEVEL: 'loud', EMULATOR_LATENCY_MS: '1.5' }
+  const env = {
+    PORT: '70000',
+    EMULATOR_RPM: 'many',
+    EMULATOR_RPD: '-1',
+    LOG_LEVEL: 'loud',
+    EMULATOR_LATENCY_MS: '1.5',
+    EMULATOR_WINDOW_MS: '0',
+    EMULATOR_LIMITS_PER: 'key',
+  }
   t.throws(() => loadConfig(env), { name: 'ConfigError' })
   for (const name of Object.keys(env)) t.throws(() => loadConfig(env), { message: new RegExp(`- ${name} must be`) })
   t.end()

@@ -224,3 +224,16 @@ t.test('remembers the last calls, without keys', async (t) => {
   t.same(app.emulator.calls(), [])
   t.same((await app.inject('/emulator/counters')).json(), app.emulator.counters())
 })
+
+t.test('keeps when every call came that takes quota, whatever became of it', async (t) => {
+  const { app, ask, post } = build(t, { limits: { rpm: 1 }, clock: () => 1_000 })
+  app.emulator.faults.add({ kind: '429_bare', times: 1 })
+  for (const status of [429, 200, 429]) t.equal((await ask('Topic: Rome')).status, status)
+  await post(`${TEXT_MODEL}:countTokens`, contents('Topic: Rome'))
+  const reply = await app.inject('/emulator/arrivals')
+  const { arrivals } = reply.json()
+  t.equal(arrivals.length, 3, 'a fault, an admission, a refusal; counting tokens takes none')
+  t.match(arrivals[0], { atMs: 1_000, task: 'text', model: TEXT_MODEL, inputTokens: Number })
+  app.emulator.reset()
+  t.same(app.emulator.arrivals(), [])
+})

@@ -1,12 +1,22 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Limits } from '../src/limits.ts'
+import { type LimitRules, Limits } from '../src/limits.ts'
 
 const UNLIMITED = { rpm: Infinity, inputTpm: Infinity, rpd: Infinity }
 
-function limitsWithClock(limits: Partial<typeof UNLIMITED>, zone = 'UTC', startMs = Date.UTC(2026, 0, 10)) {
+function limitsWithClock(
+  limits: Partial<typeof UNLIMITED>,
+  { dayTimeZone = 'UTC', startMs = Date.UTC(2026, 0, 10), ...rules }: Partial<LimitRules & { startMs: number }> = {},
+) {
   const clock = { nowMs: startMs }
-  return { clock, limits: new Limits({ ...UNLIMITED, ...limits }, zone, () => clock.nowMs) }
+  const whole: LimitRules = {
+    windowMs: 60_000,
+    limitsPer: 'model',
+    dayTimeZone,
+    clock: () => clock.nowMs,
+    ...rules,
+  }
+  return { clock, limits: new Limits({ ...UNLIMITED, ...limits }, whole) }
 }
 
 t.test('admits exactly rpm requests in any 60 s, however they arrive', (t) => {
@@ -55,9 +65,30 @@ t.test('keeps every model apart', (t) => {
   t.end()
 })
 
+t.test('holds all models together to one project limit, when told so', (t) => {
+  const { limits } = limitsWithClock({ rpm: 2 }, { limitsPer: 'project' })
+  t.notOk(limits.admit('a', 1))
+  t.notOk(limits.admit('b', 1))
+  t.match(limits.admit('b', 1), { violations: [{ limit: 'rpm', model: 'b' }] })
+  t.end()
+})
+
+t.test('keeps a minute of another length, for time that is scaled', (t) => {
+  const { clock, limits } = limitsWithClock({ rpm: 1 }, { windowMs: 6_000 })
+  t.notOk(limits.admit('m', 1))
+  clock.nowMs += 5_999
+  t.equal(limits.admit('m', 1)?.retryMs, 1)
+  clock.nowMs += 1
+  t.notOk(limits.admit('m', 1))
+  t.end()
+})
+
 t.test('starts a new day at midnight of the zone, not of UTC', (t) => {
   const beforeMidnightInLosAngeles = Date.UTC(2026, 0, 10, 7, 59, 30)
-  const { clock, limits } = limitsWithClock({ rpd: 1 }, 'America/Los_Angeles', beforeMidnightInLosAngeles)
+  const { clock, limits } = limitsWithClock(
+    { rpd: 1 },
+    { dayTimeZone: 'America/Los_Angeles', startMs: beforeMidnightInLosAngeles },
+  )
   t.notOk(limits.admit('m', 1))
   t.equal(limits.admit('m', 1)?.violations[0]?.limit, 'rpd')
   clock.nowMs += 30_000

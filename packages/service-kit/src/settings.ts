@@ -65,18 +65,28 @@ export const quotaSettings = {
   QUOTA_RPD: setting.wholeNumber('Requests a day', { default: 1_500, minimum: 1, maximum: 1_000_000_000 }),
   QUOTA_TPM: setting.wholeNumber('Tokens in any minute', { default: 1_000_000, minimum: 1, maximum: 1_000_000_000 }),
   QUOTA_TPD: setting.wholeNumber('Tokens a day', { default: 50_000_000, minimum: 1, maximum: 1_000_000_000_000 }),
+  QUOTA_WINDOW_MS: setting.wholeNumber('Length of the minute; another than 60000 only where a test scales time', {
+    default: 60_000,
+    minimum: 1_000,
+    maximum: 60_000,
+  }),
+  QUOTA_TRANSIT_MS: setting.wholeNumber('How much later than it was granted a call may reach Gemini', {
+    default: 500,
+    minimum: 0,
+    maximum: 10_000,
+  }),
   QUOTA_SAFETY_MARGIN: setting.number('Share of each limit that explanations of a presentation may fill', {
     default: 0.8,
     exclusiveMinimum: 0,
     maximum: 1,
   }),
+  QUOTA_ASSUMED_INSTANCES: setting.wholeNumber(
+    'Instances that share the quota, as a process believes that starts while Redis is down; 1000: take nothing until it is back',
+    { default: 3, minimum: 1, maximum: 1_000 },
+  ),
   QUOTA_ADAPTIVE_ESTIMATES: setting.flag('false: reserve the same tokens for good; true: learn what calls use', {
     default: true,
   }),
-  QUOTA_ASSUMED_INSTANCES: setting.wholeNumber(
-    'Instances of all services together. One that starts while Redis cannot be reached takes so small a part of the quota',
-    { default: 3, minimum: 1, maximum: 10_000 },
-  ),
   QUOTA_DAY_TIMEZONE: Type.Refine(
     Type.String({
       description: 'IANA zone whose midnight ends the day',
@@ -94,19 +104,25 @@ export interface QuotaConfig {
   QUOTA_RPD: number
   QUOTA_TPM: number
   QUOTA_TPD: number
+  QUOTA_WINDOW_MS: number
+  QUOTA_TRANSIT_MS: number
   QUOTA_SAFETY_MARGIN: number
-  QUOTA_DAY_TIMEZONE: string
   QUOTA_ASSUMED_INSTANCES: number
+  QUOTA_DAY_TIMEZONE: string
 }
 
-/** The settings as the quota-client takes them. */
+/**
+ * The settings as the quota-client takes them. Gemini counts a call when it arrives, and of two calls granted a minute apart the
+ * first may travel longer than the second: so a call stays charged as much longer as calls may travel.
+ */
 export function quotaOptions(config: QuotaConfig) {
   return {
     pool: config.QUOTA_POOL,
     limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, tpm: config.QUOTA_TPM, tpd: config.QUOTA_TPD },
+    windowMs: config.QUOTA_WINDOW_MS + config.QUOTA_TRANSIT_MS,
     safetyMargin: config.QUOTA_SAFETY_MARGIN,
-    dayTimeZone: config.QUOTA_DAY_TIMEZONE,
     assumedInstances: config.QUOTA_ASSUMED_INSTANCES,
+    dayTimeZone: config.QUOTA_DAY_TIMEZONE,
   }
 }
 

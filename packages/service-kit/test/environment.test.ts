@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from 'typebox'
 import { EnvironmentError, readEnvironment, setting } from '../src/environment.ts'
-import { geminiServiceSettings } from '../src/settings.ts'
+import { geminiServiceSettings, quotaOptions } from '../src/settings.ts'
 
 const settings = Type.Object(geminiServiceSettings(5001))
 
@@ -23,6 +23,15 @@ t.test('fills in the defaults of the contract', async (t) => {
   t.notOk('GEMINI_API_KEY' in config)
   t.ok(Object.isFrozen(config))
 })
+
+t.test(
+  'a call stays charged a minute and as long as calls may travel, since Gemini counts it when it arrives',
+  async (t) => {
+    t.match(quotaOptions(readEnvironment(settings, {})), { windowMs: 60_500, assumedInstances: 3 })
+    const scaled = { QUOTA_WINDOW_MS: '6000', QUOTA_TRANSIT_MS: '50', QUOTA_ASSUMED_INSTANCES: '1000' }
+    t.match(quotaOptions(readEnvironment(settings, scaled)), { windowMs: 6_050, assumedInstances: 1_000 })
+  },
+)
 
 t.test('converts texts, and takes an empty variable as absent', async (t) => {
   const config = readEnvironment(settings, {

@@ -18,13 +18,14 @@ const MAX_LETTERS = 240
 // The font travels with the package: a machine without any, such as a slim image, still shows the words.
 const FONT_FILE = createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf')
 
-/** A picture that shows the prompt's words over shapes and colours taken from its hash. */
+/** A picture that shows the prompt's words over shapes and colours taken from its hash; its Exif description holds them percent-encoded. */
 export async function draw(prompt: string, aspectRatio: string, format: 'png' | 'jpeg' | 'mixed'): Promise<Drawing> {
   const random = randomFrom(`picture ${prompt}`)
   const [width, height] = SIZES[aspectRatio] ?? [1024, 1024]
   const words = await renderWords(prompt, Math.floor(width * 0.84), Math.floor(height * 0.5))
   const canvas = sharp(Buffer.from(background(random, width, height)))
   if (words) canvas.composite([{ input: words, gravity: 'centre' }])
+  canvas.withExif({ IFD0: { ImageDescription: encodeURIComponent(prompt.toWellFormed()) } })
   const asJpeg = format === 'jpeg' || (format === 'mixed' && random.next() < 0.5)
   const bytes = asJpeg ? await canvas.jpeg({ quality: 85 }).toBuffer() : await canvas.png({ palette: true }).toBuffer()
   return { bytes, mimeType: asJpeg ? 'image/jpeg' : 'image/png' }

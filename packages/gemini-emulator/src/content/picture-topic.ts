@@ -1,4 +1,5 @@
 import sharp from 'sharp'
+import { BARS, numberOf } from './bar-code.ts'
 import { languagePack } from './languages/index.ts'
 import type { ColourName, ShapeName } from './languages/pack.ts'
 
@@ -9,16 +10,19 @@ const FOREGROUND_DISTANCE = 60
 type Rgb = [red: number, green: number, blue: number]
 
 interface Seen {
+  /** Of a bar code that fills the picture. */
+  number: number | undefined
   colour: ColourName
   background: ColourName
   shape: ShapeName | 'none' | 'scene'
   orientation: 'landscape' | 'portrait' | 'square'
 }
 
-/** Says what a picture shows, by its colours and its outline: `Red square on white`. @throws when it cannot be read */
+/** Says what a picture shows, by its colours and its outline: `Red square on white`, or the number of its bars: `Bar code 4711`. @throws when it cannot be read */
 export async function tellPictureTopic(bytes: Uint8Array, language: string): Promise<string> {
   const { picture } = languagePack(language)
-  const { colour, background, shape, orientation } = await look(bytes)
+  const { number, colour, background, shape, orientation } = await look(bytes)
+  if (number !== undefined) return picture.barCode.replace('{number}', String(number))
   const template = shape === 'none' ? picture.plain : shape === 'scene' ? picture[orientation] : picture.onBackground
   const phrase = template
     .replace('{colour}', picture.colours[shape === 'none' ? background : colour])
@@ -46,11 +50,24 @@ async function look(bytes: Uint8Array): Promise<Seen> {
   const foreground = pixels.flatMap((pixel, at) => (distance(pixel, backdrop) > FOREGROUND_DISTANCE ? [at] : []))
   const foregroundPixels = foreground.map((at) => pixels[at] as Rgb)
   return {
+    number: readBars(pixels),
     colour: commonest(foreground.length > 0 ? foregroundPixels : pixels),
     background: nameColour(backdrop),
     shape: recogniseShape(foreground, foregroundPixels, border, width / height),
     orientation: width > height * 1.2 ? 'landscape' : height > width * 1.2 ? 'portrait' : 'square',
   }
+}
+
+/** Undefined unless every column is black or white from top to bottom. */
+function readBars(pixels: Rgb[]): number | undefined {
+  const columns = Array.from({ length: SIDE }, (_, column) => {
+    const names = new Set(pixels.flatMap((pixel, at) => (at % SIDE === column ? [nameColour(pixel)] : [])))
+    return names.size === 1 ? [...names][0] : undefined
+  })
+  if (columns.some((name) => name !== 'black' && name !== 'white')) return undefined
+  return numberOf(
+    Array.from({ length: BARS }, (_, bar) => columns[Math.floor(((bar + 0.5) * SIDE) / BARS)] === 'black'),
+  )
 }
 
 function recogniseShape(foreground: number[], colours: Rgb[], border: Rgb[], aspect: number): Seen['shape'] {

@@ -33,7 +33,7 @@ POST   /v1beta/models/{model}:generateContent | :streamGenerateContent?alt=sse |
 GET    /v1beta/models
 POST   /emulator/faults   {"kind":"429_rpm","times":3}
 GET    /emulator/faults, DELETE /emulator/faults
-GET    /emulator/counters, GET /emulator/calls, POST /emulator/reset
+GET    /emulator/counters, GET /emulator/calls, GET /emulator/arrivals, POST /emulator/reset
 `
 
 /** The emulator's own routes: no model of Google's has them. */
@@ -41,6 +41,7 @@ export function registerControl(app: FastifyInstance, handle: EmulatorHandle): v
   app.get('/', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(ABOUT))
   app.get('/emulator/counters', async () => handle.counters())
   app.get('/emulator/calls', async () => ({ calls: handle.calls() }))
+  app.get('/emulator/arrivals', async () => ({ arrivals: handle.arrivals() }))
   app.get('/emulator/faults', async () => ({ faults: handle.faults.list() }))
   app.post<{ Body: FaultSpec }>('/emulator/faults', { schema: { body: FAULT_SCHEMA } }, async (request, reply) =>
     reply.code(201).send(handle.faults.add(request.body)),

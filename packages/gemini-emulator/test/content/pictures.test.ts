@@ -1,5 +1,6 @@
 import sharp from 'sharp'
 import t from 'tap'
+import { barsOf, numberOf } from '../../src/content/bar-code.ts'
 import { draw } from '../../src/content/drawing.ts'
 import { tellPictureTopic } from '../../src/content/picture-topic.ts'
 
@@ -8,6 +9,16 @@ const SVG_OPEN = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="30
 function picture(background: string, shape: string, size: [number, number] = [300, 300]): Promise<Buffer> {
   return sharp(Buffer.from(`${SVG_OPEN}"${background}"/>${shape}</svg>`))
     .resize(...size, { fit: 'fill' })
+    .png()
+    .toBuffer()
+}
+
+function barCode(number: number): Promise<Buffer> {
+  const rows = Buffer.concat(
+    Array.from({ length: 64 }, () => Buffer.from(barsOf(number).map((bar) => (bar ? 0 : 255)))),
+  )
+  return sharp(rows, { raw: { width: 32, height: 64, channels: 1 } })
+    .resize(256, 64, { kernel: 'nearest', fit: 'fill' })
     .png()
     .toBuffer()
 }
@@ -100,3 +111,23 @@ async function whiteShare(bytes: Buffer): Promise<number> {
   }
   return white / (pixels.length / 3)
 }
+
+t.test('reads the number of a bar code that fills the picture, also after JPEG', async (t) => {
+  for (const number of [0, 1, 4711, 8_388_608, 16_777_215]) {
+    const png = await barCode(number)
+    t.equal(await tellPictureTopic(png, 'en'), `Bar code ${number}`)
+    t.equal(await tellPictureTopic(await sharp(png).jpeg({ quality: 85 }).toBuffer(), 'de'), `Strichcode ${number}`)
+  }
+  t.equal(numberOf(barsOf(4711).with(20, !barsOf(4711)[20])), undefined, 'a wrong bar is noticed')
+  t.throws(() => barsOf(16_777_216), { name: 'RangeError' })
+})
+
+t.test('a drawn picture says in its Exif description what it was drawn for', async (t) => {
+  for (const format of ['png', 'jpeg'] as const) {
+    for (const prompt of ['A leaf of "Topic-4711" & more', 'Ein Baum für 東京', ' \u0000\u0007']) {
+      const { bytes } = await draw(prompt, '1:1', format)
+      const { exif = Buffer.alloc(0) } = await sharp(bytes).metadata()
+      t.ok(exif.includes(encodeURIComponent(prompt)), `${format}: ${prompt}`)
+    }
+  }
+})

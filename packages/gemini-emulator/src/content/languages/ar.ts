@@ -71,6 +71,7 @@ export const ar: LanguagePack = {
   picture: {
     onBackground: '{shape} باللون {colour} على خلفية باللون {background}',
     plain: 'سطح باللون {colour}',
+    barCode: 'رمز شريطي {number}',
     landscape: 'مشهد أفقي يغلب عليه اللون {colour}',
     portrait: 'مشهد عمودي يغلب عليه اللون {colour}',
     square: 'مشهد ملون يغلب عليه اللون {colour}',

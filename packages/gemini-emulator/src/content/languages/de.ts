@@ -71,6 +71,7 @@ export const de: LanguagePack = {
   picture: {
     onBackground: '{shape} in {colour} auf {background}',
     plain: 'Einfarbige Fläche in {colour}',
+    barCode: 'Strichcode {number}',
     landscape: 'Bunte Szene im Querformat in {colour}',
     portrait: 'Bunte Szene im Hochformat in {colour}',
     square: 'Bunte Szene in {colour}',

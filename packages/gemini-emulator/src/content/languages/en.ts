@@ -73,6 +73,7 @@ export const en: LanguagePack = {
   picture: {
     onBackground: '{colour} {shape} on {background}',
     plain: 'Plain {colour} surface',
+    barCode: 'Bar code {number}',
     landscape: 'Colourful wide scene with {colour} tones',
     portrait: 'Colourful tall scene with {colour} tones',
     square: 'Colourful scene with {colour} tones',

@@ -71,6 +71,7 @@ export const es: LanguagePack = {
   picture: {
     onBackground: '{shape} {colour} sobre fondo {background}',
     plain: 'Superficie lisa de color {colour}',
+    barCode: 'Código de barras {number}',
     landscape: 'Escena horizontal con tonos de {colour}',
     portrait: 'Escena vertical con tonos de {colour}',
     square: 'Escena colorida con tonos de {colour}',

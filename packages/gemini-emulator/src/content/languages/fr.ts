@@ -71,6 +71,7 @@ export const fr: LanguagePack = {
   picture: {
     onBackground: '{shape} {colour} sur fond {background}',
     plain: 'Fond uni {colour}',
+    barCode: 'Code-barres {number}',
     landscape: 'Scène horizontale dans des tons {colour}',
     portrait: 'Scène verticale dans des tons {colour}',
     square: 'Scène colorée dans des tons {colour}',

@@ -71,6 +71,7 @@ export const he: LanguagePack = {
   picture: {
     onBackground: '{shape} בצבע {colour} על רקע {background}',
     plain: 'משטח חלק בצבע {colour}',
+    barCode: 'ברקוד {number}',
     landscape: 'סצנה רחבה בגוונים של {colour}',
     portrait: 'סצנה גבוהה בגוונים של {colour}',
     square: 'סצנה צבעונית בגוונים של {colour}',

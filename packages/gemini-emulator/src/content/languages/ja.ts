@@ -71,6 +71,7 @@ export const ja: LanguagePack = {
   picture: {
     onBackground: '{background}の背景に{colour}の{shape}',
     plain: '{colour}一色の面',
+    barCode: 'バーコード {number}',
     landscape: '{colour}を基調とした横長の風景',
     portrait: '{colour}を基調とした縦長の風景',
     square: '{colour}を基調とした色鮮やかな風景',

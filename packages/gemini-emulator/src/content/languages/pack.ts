@@ -19,10 +19,11 @@ export interface Field {
   subtopics: string[]
 }
 
-/** Words for what can be told of a picture: {shape}, {colour}, {background}. */
+/** Words for what can be told of a picture: {shape}, {colour}, {background}, {number}. */
 export interface PicturePhrases {
   onBackground: string
   plain: string
+  barCode: string
   landscape: string
   portrait: string
   square: string

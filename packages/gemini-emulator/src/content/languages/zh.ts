@@ -71,6 +71,7 @@ export const zh: LanguagePack = {
   picture: {
     onBackground: '{background}背景上的{colour}{shape}',
     plain: '纯{colour}的表面',
+    barCode: '条形码 {number}',
     landscape: '以{colour}为主的横向场景',
     portrait: '以{colour}为主的纵向场景',
     square: '以{colour}为主的彩色场景',
