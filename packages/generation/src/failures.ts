@@ -41,12 +41,10 @@ export function tookTooLong(cause: unknown): HttpError {
 
 /** What a client is told when the shared quota refuses. */
 export function quotaRefusal({
-  reason,
-  limitType,
-  limit,
-  retryAfterMs,
-  tenant,
-}: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+  degraded = false,
+  ...refused
+}: Omit<Refused, 'granted' | 'degraded'> & { degraded?: boolean }): HttpError {
+  const { reason, limitType, limit, retryAfterMs, tenant } = refused
   const whose = tenant === undefined ? {} : { tenant }
   const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
   if (reason === 'too_large') {
@@ -54,13 +52,21 @@ export function quotaRefusal({
     return new HttpError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
   }
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  const retry = {
+    fields: { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
+    retryAfterSeconds: seconds,
+  }
+  if (degraded && reason === 'spent') {
+    const message = 'The shared quota cannot be asked right now, and what may be used without it is. Try again later.'
+    return new HttpError('quota_unavailable', message, retry)
+  }
   const why =
     limitType === 'upstream' || reason === 'paused'
       ? 'Gemini asked for a pause'
       : `${limitType.toUpperCase()} limit${ofTenant} exceeded (${limit} ${period(limitType)})`
   return new HttpError('quota_exceeded', why, {
-    fields: { limit_type: limitType, retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}`, ...whose },
-    retryAfterSeconds: seconds,
+    ...retry,
+    fields: { limit_type: limitType, ...retry.fields, ...whose },
   })
 }
 
@@ -77,9 +83,11 @@ export function presentationTooLarge(asked: number, refused: Refused, tokensEach
   )
 }
 
+const refusals = new Set(['quota_exceeded', 'quota_unavailable', 'presentation_too_large'])
+
 /** No quota was to be had; nothing is wrong with the question. */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof HttpError && (error.code === 'quota_exceeded' || error.code === 'presentation_too_large')
+  return error instanceof HttpError && refusals.has(error.code)
 }
 
 /** A refusal by the limits of a tenant that this caller does not belong to. */

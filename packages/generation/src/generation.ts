@@ -24,6 +24,7 @@ export interface GenerationOptions {
 /** Errors that a stale copy is better than; what is the question's own fault stays an error. */
 const betterStale = new Set([
   'quota_exceeded',
+  'quota_unavailable',
   'gemini_unavailable',
   'gemini_not_configured',
   'gemini_bad_answer',
@@ -59,7 +60,14 @@ class GuardedGeneration implements Generation {
   ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
     const { quota, metrics, estimates } = this.#tools
     const tokensEach = Math.max(0, ...specs.map((spec) => estimates.tokens(spec)))
-    const group = createGroup({ quota, metrics, tokensEach, outcome: context.outcome, tenant: context.tenant })
+    const group = createGroup({
+      quota,
+      metrics,
+      tokensEach,
+      signal: context.signal,
+      outcome: context.outcome,
+      tenant: context.tenant,
+    })
     const claims = await Promise.all(specs.map((spec) => this.#claim(spec, context, group)))
     group.open(claims.filter((claim) => claim.state === 'lead').length)
     return await Promise.allSettled(

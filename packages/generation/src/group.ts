@@ -1,6 +1,7 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation, Tenant } from '@knowalledge/quota-client'
 import { presentationTooLarge, quotaOutcome, quotaRefusal } from './failures.ts'
+import { reservePatiently } from './patient-reserve.ts'
 import { inSpan } from './spans.ts'
 import type { RunOutcome } from './types.ts'
 
@@ -19,16 +20,18 @@ export interface GroupOptions {
   tokensEach: number
   outcome: RunOutcome
   tenant: Tenant | undefined
+  /** Aborts when the client has gone. */
+  signal: AbortSignal
 }
 
 /** A call that comes to lead only later (`take` beyond the group) reserves for itself. */
-export function createGroup({ quota, metrics, tokensEach, outcome, tenant }: GroupOptions): Group {
+export function createGroup({ quota, metrics, tokensEach, outcome, tenant, signal }: GroupOptions): Group {
   const parts = Promise.withResolvers<Reservation[]>()
   parts.promise.catch(() => {}) // a refusal reaches everyone who takes; with nobody left to take it is no fault
   const reserveAll = async (calls: number): Promise<Reservation[]> => {
     if (calls === 0) return []
     const verdict = await inSpan('quota.reserve', { requests: calls }, () =>
-      quota.reserve({ requests: calls, tokens: calls * tokensEach, priority: 'batch', tenant }),
+      reservePatiently(quota, { requests: calls, tokens: calls * tokensEach, priority: 'batch', tenant }, signal),
     )
     outcome.quota = quotaOutcome(verdict)
     if (verdict.granted) return verdict.reservation.split(calls)

@@ -5,6 +5,7 @@ import type { QuotaClient, Reservation, Tenant, Verdict } from '@knowalledge/quo
 import type { Produced } from '@knowalledge/response-cache'
 import type { HttpError } from '@knowalledge/service-kit'
 import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
+import { reservePatiently } from './patient-reserve.ts'
 import { pauseFleet } from './pause-fleet.ts'
 import { inSpan } from './spans.ts'
 import type { TokenEstimates } from './token-estimates.ts'
@@ -73,12 +74,12 @@ async function reserveOrThrow<T>(
 async function reserve<T>(
   spec: GenerationSpec<T>,
   { quota, metrics, estimates }: GuardedCallTools,
-  { outcome, tenant }: GuardedRun,
+  { outcome, tenant, signal }: GuardedRun,
 ): Promise<Verdict> {
   const { priority } = spec
   const tokens = estimates.tokens(spec)
   const verdict = await inSpan('quota.reserve', { tokens, priority }, () =>
-    quota.reserve({ requests: 1, tokens, priority, tenant }),
+    reservePatiently(quota, { requests: 1, tokens, priority, tenant }, signal),
   )
   outcome.quota = quotaOutcome(verdict)
   if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)

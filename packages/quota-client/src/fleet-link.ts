@@ -56,6 +56,8 @@ export class FleetLink {
   /** Set while decisions are, or may be, this instance's own: during a fault, and until all have reported after it. */
   alone: Alone | undefined
   #mustReport = false
+  /** When it began to decide by itself, by `elapsed`. */
+  #asideSince = 0
   #reporting: Promise<void> | undefined
   #recovering = false
   #announced = false
@@ -130,7 +132,7 @@ export class FleetLink {
       view = new LocalShare(1, this.#settings.windowMs)
       const { seenAt = Number.NEGATIVE_INFINITY } = this.#sight ?? {}
       const latest = this.#lastRead && this.#lastRead.seenAt > seenAt ? this.#lastRead : this.#sight
-      view.seed(this.#lastSight(latest, 1), { limits: this.#settings.limits, nowMs, dayEnds })
+      view.seed(lastSight(latest, 1), { limits: this.#settings.limits, nowMs, dayEnds })
     }
     view.roll(nowMs, dayEnds)
     return view.whole
@@ -155,7 +157,7 @@ export class FleetLink {
 
   /** From now on this instance decides by itself, until it has reported. */
   stepAside(cause: unknown): Alone {
-    this.alone ??= this.#shareOfLastSight()
+    this.alone ??= this.#stepAside()
     this.#mustReport = true
     this.#announce(cause)
     return this.alone
@@ -166,7 +168,18 @@ export class FleetLink {
    * this instance has none either, until a window has passed.
    */
   reportedPerhaps(): void {
-    this.alone = this.#shareOfLastSight({ othersMayTakeAll: true })
+    this.alone = this.#stepAside()
+  }
+
+  /**
+   * Back to deciding together. Alone, who shares the quota takes nothing for a window: sooner than that nobody has anything
+   * to report, and if the state itself was lost, the next call says so.
+   */
+  async rejoin(): Promise<void> {
+    if (this.#owesReport()) return await this.report()
+    this.#mustReport = false
+    this.breaker.succeeded()
+    this.#decideTogether()
   }
 
   /** Posts what this instance used on its own, or all that it used if the state was lost. One report at a time. */
@@ -208,7 +221,7 @@ export class FleetLink {
 
   async #post(): Promise<void> {
     this.#mustReport = true
-    this.alone ??= this.#shareOfLastSight()
+    this.alone ??= this.#stepAside()
     const lastGoodMs = this.#sight?.atMs ?? this.nowMs()
     await this.#posting.post(lastGoodMs + 2 * this.attendance.beatMs)
     this.breaker.succeeded() // from here on reservations wait for the end of this report
@@ -229,7 +242,7 @@ export class FleetLink {
       try {
         const { windowMs } = this.#settings
         await this.within(this.scripts.usage({ windowMs, dayEnds: this.dayEndsText() }))
-        if (this.#mustReport) await this.report()
+        if (this.#mustReport) await this.rejoin()
         this.breaker.succeeded()
       } catch {
         this.breaker.failed() // still down, and known to be: tried again after the delay
@@ -241,34 +254,26 @@ export class FleetLink {
     this.#recovering = false
   }
 
-  #shareOfLastSight({ othersMayTakeAll = false } = {}): Alone {
+  #stepAside(): Alone {
+    this.#asideSince = this.#settings.elapsed()
     const nowMs = this.nowMs()
     const { state } = this
     const seen = state?.instances ?? 0
     const junior = state !== undefined && this.attendance.isJunior(nowMs, seen)
     const instances = junior ? Number.POSITIVE_INFINITY : Math.max(1, seen || this.#settings.assumedInstances)
     const tenants = new Map(this.#tenantSights)
-    const lastSight = (sight: Sight | undefined) => {
-      const last = this.#lastSight(sight, instances)
-      return last && othersMayTakeAll && instances > 1 ? { ...last, trusted: false } : last
-    }
     const sights = {
-      pool: lastSight(this.#sight),
-      tenant: (id: string) => lastSight(tenants.get(id)),
+      pool: lastSight(this.#sight, instances),
+      tenant: (id: string) => lastSight(tenants.get(id), instances),
     }
     return new Alone(this.#settings, { instances, sights, nowMs })
   }
 
-  /**
-   * Trusted when others can hardly have used more since: there are none, or the sight is younger than two beats and nobody
-   * went without, who would have taken what was free before it was seen.
-   */
-  #lastSight(sight: Sight | undefined, instances: number): LastSight | undefined {
-    if (sight === undefined) return undefined
-    const age = this.#settings.elapsed() - sight.seenAt
-    const isFresh = age <= 2.5 * this.attendance.beatMs + 3 * this.#settings.answerWithinMs
-    const trusted = instances === 1 || (isFresh && sight.state.hungry === 0)
-    return { state: sight.state, atMs: sight.atMs, trusted }
+  /** Whether others may wait for this instance's report, or have used what they must report. */
+  #owesReport(): boolean {
+    if (this.#reporting !== undefined || this.books.hasUseAlone) return true
+    const { windowMs, elapsed } = this.#settings
+    return elapsed() - this.#asideSince > windowMs - 3 * this.attendance.beatMs
   }
 
   #sightOf(reply: Reply, state: FleetState): Sight {
@@ -277,6 +282,10 @@ export class FleetLink {
 
   #leavePhase({ state, atMs }: Sight): void {
     if (this.alone === undefined || this.#mustReport || state.phaseEndsMs > atMs) return
+    this.#decideTogether()
+  }
+
+  #decideTogether(): void {
     this.alone = undefined
     if (!this.#announced) return
     this.#announced = false
@@ -315,4 +324,9 @@ export class FleetLink {
       clearTimeout(timer)
     }
   }
+}
+
+/** With others there it is held to be full: what they took since it was seen, and until they know of the fault, may be all. */
+function lastSight(sight: Sight | undefined, instances: number): LastSight | undefined {
+  return sight && { state: sight.state, atMs: sight.atMs, trusted: instances === 1 }
 }

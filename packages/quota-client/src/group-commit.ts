@@ -103,7 +103,7 @@ export class GroupCommit {
     const link = this.#link
     for (let attempt = 0; attempt < 3; attempt++) {
       if (!link.isReady) await link.ready()
-      if (link.mustReport) await link.report()
+      if (link.mustReport) await link.rejoin()
       const epoch = link.state?.epoch
       if (group.answered || (await this.#ask(group))) return
       if (link.state?.epoch === epoch) await link.report() // unless an earlier answer has led to that already

@@ -20,6 +20,7 @@ export const errorStatus = {
   gemini_not_configured: 503,
   service_unavailable: 503,
   overloaded: 503,
+  quota_unavailable: 503,
   bad_gateway: 502,
   timeout: 504,
 } as const
