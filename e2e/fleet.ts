@@ -4,6 +4,15 @@ import type { Test } from 'tap'
 
 const textGeneration = 'services/text-generation/src/server.ts'
 
+/** The tests are all one client, which asks more than a person would. */
+export const unlimitedDoor = {
+  RATE_LIMIT_PER_MINUTE: '0',
+  RATE_LIMIT_CHEAP_PER_MINUTE: '0',
+  RATE_LIMIT_NOT_FOUND_PER_MINUTE: '0',
+  RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '0',
+  MAX_IN_FLIGHT: '0',
+}
+
 /** Separate processes as in production: one Redis, one emulator, a gateway (or several) and the named services before them. */
 export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1, env = {} }: FleetOptions = {}) {
   const redis = await redisServerForTest(t)
@@ -17,7 +26,7 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     GEMINI_API_KEY: 'e2e-key',
     LOG_LEVEL: 'warn',
     DRAIN_MS: '0',
-    RATE_LIMIT_PER_MINUTE: '0', // they are all one client
+    ...unlimitedDoor,
     ...env,
   }
   const start = (file: string, more = {}) => processForTest(t, file, { env: { ...shared, ...more } })

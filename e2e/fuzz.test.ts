@@ -17,7 +17,6 @@ if (FUZZ_RUNS !== undefined) t.setTimeout(0)
 
 /** The quota is not to be the answer to everything. */
 const env = {
-  RATE_LIMIT_PER_MINUTE: '0',
   LOG_LEVEL: 'error',
   ...Object.fromEntries(['QUOTA_RPM', 'QUOTA_RPD', 'EMULATOR_RPM', 'EMULATOR_RPD'].map((name) => [name, '1000000'])),
   ...Object.fromEntries(['QUOTA_TPM', 'QUOTA_TPD', 'EMULATOR_INPUT_TPM'].map((name) => [name, '1000000000'])),

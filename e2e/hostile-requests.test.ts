@@ -10,7 +10,7 @@ import { gif, png, pngBomb } from './hostile-pictures.ts'
 import { get, type HostileRequest, head, post } from './hostile-request.ts'
 import { recordedGatewayForTest } from './recorder.ts'
 
-const env = { LOG_LEVEL: 'error', RATE_LIMIT_PER_MINUTE: '0' }
+const env = { LOG_LEVEL: 'error' }
 
 /** Ends at the gateway; the others are for a service to refuse. */
 const atTheDoor = [...framing, ...headers, ...targets]

@@ -9,7 +9,6 @@ import { adminToken, type Door, type Situation, situations } from './openapi-sit
 
 const env = {
   ADMIN_TOKEN: adminToken,
-  RATE_LIMIT_PER_MINUTE: '0',
   QUOTA_RPM: '1000',
   EMULATOR_RPM: '1000',
   GEMINI_TIMEOUT_MS: '1000',

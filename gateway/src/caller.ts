@@ -14,9 +14,14 @@ export interface Caller {
 export function callersByAddress(app: App): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, _reply, done) => {
-    request.caller = { kind: 'address', id: request.ip, tenant: undefined }
+    request.caller = { kind: 'address', id: addressOf(request), tenant: undefined }
     done()
   })
+}
+
+/** The client's, as TRUST_PROXY believes it. A client that has left already has none any more, whatever Fastify's type says. */
+export function addressOf({ ip }: { ip: string | undefined }): string {
+  return ip ?? 'gone'
 }
 
 declare module 'fastify' {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { writeTenant } from '@knowalledge/service-kit'
 import { context, propagation } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
+import { addressOf } from './caller.ts'
 
 /** What a service is to know of a request. Anything else stays here: credentials, and whatever a client could forge. */
 const asked = [
@@ -28,7 +29,7 @@ type Asking = Pick<FastifyRequest, 'id' | 'ip' | 'caller'>
 
 /** `given` are the client's, without those that its `Connection` names. A service believes all that it gets from here. */
 export function requestHeaders(request: Asking, given: IncomingHttpHeaders): IncomingHttpHeaders {
-  const passed: IncomingHttpHeaders = { 'x-request-id': request.id, 'x-forwarded-for': request.ip }
+  const passed: IncomingHttpHeaders = { 'x-request-id': request.id, 'x-forwarded-for': addressOf(request) }
   for (const name of asked) if (given[name] !== undefined) passed[name] = given[name]
   const { tenant } = request.caller
   if (tenant) passed['x-tenant'] = writeTenant(tenant)

@@ -1,6 +1,7 @@
 import rateLimit from '@fastify/rate-limit'
 import { type App, HttpError } from '@knowalledge/service-kit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { addressOf } from './caller.ts'
 import type { RequestCounts } from './request-counts.ts'
 
 export interface RateLimitOptions {
@@ -51,7 +52,7 @@ function limitNotFound(app: App, max: number): void {
   if (max === 0) return
   const limited = app.rateLimit({
     max,
-    keyGenerator: (request) => `not-found:${rateLimit.normalizeIP(request.ip)}`,
+    keyGenerator: (request) => `not-found:${rateLimit.normalizeIP(addressOf(request))}`,
     errorResponseBuilder: (_request, { ttl }) => tooMany(`${max} in a minute for paths that do not exist`, ttl),
   })
   app.addHook('onRequest', async function (request, reply) {
@@ -65,7 +66,7 @@ function limitNotFound(app: App, max: number): void {
  */
 function limitFailedLogins(app: App, counts: RequestCounts, max: number): void {
   if (max === 0) return
-  const loginsOf = (request: FastifyRequest) => `failed-login:${rateLimit.normalizeIP(request.ip)}`
+  const loginsOf = (request: FastifyRequest) => `failed-login:${rateLimit.normalizeIP(addressOf(request))}`
   app.addHook('onRequest', (request, reply, done) => {
     if (!bringsKey(request)) return done()
     const refused = counts.refusal({ key: loginsOf(request), max: max - 1 })

@@ -155,7 +155,7 @@ t.test('an upload that the service refuses before all of it has come is told why
   })
   const { url, logged } = await gatewayForTest(t, { VISION_URL })
   for (let n = 0; n < 5; n++) {
-    const size = 20 * mebibyte
+    const size = 10 * mebibyte
     const sending = upload(url, { 'content-length': size })
     sending.end(Buffer.alloc(size))
     const [answer] = (await once(sending, 'response')) as [IncomingMessage]
@@ -169,7 +169,7 @@ t.test('an upload whose service breaks off is a 503, and the client that sends i
   const VISION_URL = await serviceForTest(t, (request) => void request.once('data', () => request.socket.destroy()))
   const { url, logged } = await gatewayForTest(t, { VISION_URL })
   for (let n = 0; n < 5; n++) {
-    const size = 20 * mebibyte
+    const size = 10 * mebibyte
     const sending = upload(url, { 'content-length': size })
     sending.end(Buffer.alloc(size))
     const [answer] = (await once(sending, 'response')) as [IncomingMessage]

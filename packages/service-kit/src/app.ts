@@ -38,7 +38,7 @@ export interface AppOptions {
   trustProxy?: FastifyServerOptions['trustProxy']
   /** What Node's server takes only when it is made. */
   serverOptions?: ServerOptions
-  /** True at the door, which bounds what may still arrive: it answers without waiting for the rest of a body. */
+  /** True at the door, which bounds what may still arrive: it does not wait for the rest of a body if the connection stays. */
   answersEarly?: boolean | undefined
 }
 
@@ -73,7 +73,7 @@ export function createApp(options: AppOptions): App {
   })
   logRequests(app)
   refuseIllFormed(app)
-  if (!answersEarly) answerAfterBody(app)
+  answerAfterBody(app, { always: !answersEarly })
   return app
 }
 
