@@ -1,8 +1,39 @@
+import { runCommand } from '@knowalledge/testing'
+
 /** Who asks: the headers that prove it, none for nobody. */
 export interface Caller {
   name: string
   headers: Record<string, string>
 }
 
-/** Asked for in turn; a key is one more entry here. */
-export const callers: readonly Caller[] = [{ name: 'nobody', headers: {} }]
+export const nobody: Caller = { name: 'nobody', headers: {} }
+
+/** What a gateway needs to ask who comes. */
+export const doorEnv = { AUTH: 'required', SESSION_SECRET: 'a-session-secret-for-the-proof-of-all' }
+
+/** A tenant with a limit of its own, one without, and a browser that exchanged its key for a session. */
+export async function keyedCallers(
+  redisUrl: string,
+  { rpm, gateway }: { rpm: number; gateway: string },
+): Promise<Caller[]> {
+  const limited = await newKey(redisUrl, '--tenant', 'limited', '--rpm', String(rpm))
+  const free = await newKey(redisUrl, '--tenant', 'free')
+  return [
+    { name: 'a tenant with a limit', headers: { 'x-api-key': limited } },
+    { name: 'a tenant without', headers: { authorization: `Bearer ${free}` } },
+    { name: 'a session', headers: await session(gateway, free) },
+  ]
+}
+
+async function newKey(redisUrl: string, ...args: string[]): Promise<string> {
+  const ended = await runCommand('gateway/src/keys.ts', { args: ['create', ...args], env: { REDIS_URL: redisUrl } })
+  if (ended.code !== 0) throw new Error(ended.stderr)
+  return ended.stdout.trim()
+}
+
+async function session(gateway: string, key: string): Promise<Record<string, string>> {
+  const login = await fetch(`${gateway}/api/session`, { method: 'POST', headers: { 'x-api-key': key } })
+  const cookie = login.headers.get('set-cookie')?.split(';', 1)[0] ?? ''
+  const token = await fetch(`${gateway}/api/csrf-token`, { headers: { cookie } })
+  return { cookie, 'x-csrf-token': ((await token.json()) as { csrf_token: string }).csrf_token }
+}

@@ -1,6 +1,6 @@
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
-import { callers } from './callers.ts'
+import { nobody } from './callers.ts'
 import { planFaults } from './faults.ts'
 import { Fleet } from './fleet.ts'
 import { commonRows, disturbances, emulatorEnv, progress, quotaEnv } from './invariant.ts'
@@ -44,7 +44,7 @@ export const chaos: Part = {
       spare: names(false),
     })
     const random = randomFrom(`chaos ${seed}`)
-    const questioner = new Questioner(random, { callers })
+    const questioner = new Questioner(random, { callers: [nobody] })
     const load = startLoad({
       gateways: () => fleet.of('gateway'),
       perSecond: () => (timesOverDemanded * quota.limit) / (quota.windowMs / 1000),

@@ -15,7 +15,7 @@ const errors: Record<number, string[]> = {
   422: ['content_blocked'],
   429: ['quota_exceeded'],
   502: ['gemini_bad_answer', 'bad_gateway'],
-  503: ['gemini_unavailable', 'service_unavailable', 'overloaded'],
+  503: ['gemini_unavailable', 'service_unavailable', 'overloaded', 'quota_unavailable'],
   504: ['timeout'],
 }
 const limitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream']

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
-import { callers } from './callers.ts'
+import { doorEnv, keyedCallers } from './callers.ts'
 import { Fleet } from './fleet.ts'
 import { startLoad, type Tally } from './load.ts'
 import { readLogs } from './logs.ts'
@@ -30,11 +30,14 @@ export const invariant: Part = {
         ...quotaEnv({ limit, windowMs }),
         QUOTA_TRANSIT_MS: String(Math.round(windowMs * transitShare)),
         UPSTREAM_TIMEOUT_MS: String(deadlineMs),
+        ...doorEnv,
       },
       emulatorEnv: emulatorEnv({ limit, windowMs }),
       instances: { gateway: 2, 'text-generation': 2, vision: 2, 'image-generation': 2 },
     })
     const random = randomFrom(`invariant ${seed}`)
+    const gateway = fleet.of('gateway')[0]?.url ?? ''
+    const callers = await keyedCallers(fleet.redis.url, { rpm: Math.ceil(limit / 4), gateway })
     const questioner = new Questioner(random, { callers })
     const quotaPerSecond = limit / (windowMs / 1000)
     let demand = 1.5 // of the quota: for one window, so that its use is spread over the window as time spreads it

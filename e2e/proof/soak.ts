@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomFrom } from '@knowalledge/gemini-emulator'
 import type { TestContext } from '@knowalledge/testing'
-import { callers } from './callers.ts'
+import { doorEnv, keyedCallers } from './callers.ts'
 import { Fleet } from './fleet.ts'
 import { commonRows, disturbances, progress } from './invariant.ts'
 import { startLoad } from './load.ts'
@@ -33,6 +33,7 @@ export const soak: Part = {
       env: {
         QUOTA_RPM: plenty,
         QUOTA_RPD: plenty,
+        ...doorEnv,
         QUOTA_TPM: '1000000000',
         QUOTA_TPD: '1000000000',
         // As V8 sizes its heap in the containers of k8s/: with the memory of a whole machine it collects too late to be judged.
@@ -50,6 +51,8 @@ export const soak: Part = {
       instances: { gateway: 1, 'text-generation': 1, vision: 1, 'image-generation': 1 },
     })
     const random = randomFrom(`soak ${seed}`)
+    const gateway = fleet.of('gateway')[0]?.url ?? ''
+    const callers = await keyedCallers(fleet.redis.url, { rpm: 1_000_000, gateway })
     const questioner = new Questioner(random, { callers })
     const known: Question[] = []
     while (known.length < 40) known.push(await questioner.next())
