@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 const textGeneration = 'services/text-generation/src/server.ts'
 
 /** The tests are all one client, which asks more than a person would. */
-export const unlimitedDoor = {
+const unlimitedDoor = {
   RATE_LIMIT_PER_MINUTE: '0',
   RATE_LIMIT_CHEAP_PER_MINUTE: '0',
   RATE_LIMIT_NOT_FOUND_PER_MINUTE: '0',
