@@ -36,7 +36,7 @@ async function renderWords(prompt: string, width: number, height: number): Promi
   const shown = letters.length > MAX_LETTERS ? `${letters.slice(0, MAX_LETTERS - 1).join('')}…` : letters.join('')
   if (/^[\p{C}\p{Z}]*$/u.test(shown)) return undefined // Pango refuses to render nothing
   const text = `<span foreground="white">${escapeMarkup(shown)}</span>`
-  return sharp({
+  const rendered = sharp({
     text: {
       text,
       fontfile: FONT_FILE,
@@ -48,8 +48,8 @@ async function renderWords(prompt: string, width: number, height: number): Promi
       wrap: 'word-char',
     },
   })
-    .png()
-    .toBuffer()
+  // Pango makes a sole, flat sign such as an underscore so large that it is wider than it was allowed to be.
+  return rendered.resize({ width, height, fit: 'inside', withoutEnlargement: true }).png().toBuffer()
 }
 
 function background(random: Random, width: number, height: number): string {

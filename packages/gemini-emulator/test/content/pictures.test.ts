@@ -131,3 +131,8 @@ t.test('a drawn picture says in its Exif description what it was drawn for', asy
     }
   }
 })
+
+t.test('draws a sole sign that Pango makes larger than the picture: it was a 500', async (t) => {
+  for (const prompt of ['_', 'ـ', '_ _', '—'])
+    t.match(await sharp((await draw(prompt, '1:1', 'png')).bytes).metadata(), { width: 1024, height: 1024 }, prompt)
+})
