@@ -1,4 +1,4 @@
-import { processForTest } from '@knowalledge/testing'
+import { freePortsInARow, processForTest } from '@knowalledge/testing'
 import t from 'tap'
 import { eventually, fleetForTest, post } from './fleet.ts'
 
@@ -71,7 +71,10 @@ t.test('without Redis a service starts, serves degraded and says so', async (t) 
 })
 
 t.test('npm start: everything in one process, nothing prepared', async (t) => {
-  const all = await processForTest(t, 'scripts/start.ts', { readyPath: '/api/ready' })
+  const all = await processForTest(t, 'scripts/start.ts', {
+    readyPath: '/api/ready',
+    port: await freePortsInARow(5), // the gateway's, and the four after it
+  })
   t.match(await (await fetch(`${all.url}/api/ready`)).json(), { status: 'ready' })
   t.match(await post(`${all.url}/api/create_subtopics`, { topic: 'Photosynthesis' }), {
     status: 200,

@@ -1,7 +1,7 @@
 export { type EndedCommand, runCommand } from './command.ts'
 export { emulatorForTest, type TestEmulator } from './emulator.ts'
 export { type FaultMode, type FaultProxy, faultProxyForTest } from './fault-proxy.ts'
-export { freePort } from './free-port.ts'
+export { freePort, freePortsInARow } from './free-port.ts'
 export { hostileJson } from './hostile-json.ts'
 export { type EdgeLogLine, nginxForTest, type TestNginx } from './nginx.ts'
 export { processForTest, type TestProcess } from './process.ts'
