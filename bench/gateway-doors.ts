@@ -1,4 +1,4 @@
-import { nginxForTest, processForTest, redisServerForTest, runCommand, type TestContext } from '@knowalledge/testing'
+import { nginxForTest, processForTest, redisServerForTest, runKeys, type TestContext } from '@knowalledge/testing'
 
 /** One way through to the upstream. */
 export interface Door {
@@ -38,7 +38,7 @@ export async function doors(t: TestContext): Promise<Door[]> {
     CORS_ORIGINS: 'https://app.example.com',
     RATE_LIMIT_PER_MINUTE: plenty,
   }
-  const key = await newKey(redis.url)
+  const key = await runKeys(redis.url, 'create', '--tenant', 'bench', '--rpm', '1000000')
   const redisPid = pid(redis)
   const all = [await gateway(everything), await gateway({ ...everything, LOG_LEVEL: 'warn' })] as const
   const off = await gateway({ AUTH: 'off', RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'warn' })
@@ -60,15 +60,6 @@ export async function doors(t: TestContext): Promise<Door[]> {
       processes: { door: pid(off), redis: redisPid },
     },
   ].map((door) => ({ ...door, url: `${door.url}/api/create_subtopics` }))
-}
-
-async function newKey(redisUrl: string): Promise<string> {
-  const { code, stdout, stderr } = await runCommand('gateway/src/keys.ts', {
-    args: ['create', '--tenant', 'bench', '--rpm', '1000000'],
-    env: { REDIS_URL: redisUrl },
-  })
-  if (code !== 0) throw new Error(stderr)
-  return stdout.trim()
 }
 
 function pid({ process }: { process: { pid?: number | undefined } }): number {

@@ -1,4 +1,4 @@
-import { processForTest, redisServerForTest, runCommand, type TestProcess } from '@knowalledge/testing'
+import { processForTest, redisServerForTest, runKeys, type TestProcess } from '@knowalledge/testing'
 import type { Test } from 'tap'
 import { upstreamForTest } from './edge-upstream.ts'
 
@@ -27,11 +27,7 @@ export async function doorsForTest(t: Test, env: Record<string, string> = {}) {
   const start = (options: { port?: number; env?: Record<string, string> } = {}) =>
     processForTest(t, 'gateway/src/server.ts', { ...options, env: { ...settings, ...options.env } })
   const doors = await Promise.all([start(), start()])
-  const keys = async (...args: string[]) => {
-    const ended = await runCommand('gateway/src/keys.ts', { args, env: { REDIS_URL: redis.url } })
-    if (ended.code !== 0) throw new Error(ended.stderr)
-    return ended.stdout.trim()
-  }
+  const keys = (...args: string[]) => runKeys(redis.url, ...args)
   return { redis, service, doors, start, keys }
 }
 

@@ -1,4 +1,4 @@
-import { freePort, processForTest, runCommand } from '@knowalledge/testing'
+import { freePort, processForTest, runKeys } from '@knowalledge/testing'
 import t from 'tap'
 import { login, sessionSecret } from './doors.ts'
 import { fleetForTest } from './fleet.ts'
@@ -11,11 +11,7 @@ t.test('OpenAPI tells the truth with AUTH=required: sessions, and who is not let
   const nowhere = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, LOG_LEVEL: 'silent' }
   const dead = await processForTest(t, 'gateway/src/server.ts', { env: { ...env, ...nowhere } })
   const document = (await (await fetch(`${url}/openapi.json`)).json()) as OpenapiDocument
-  const created = await runCommand('gateway/src/keys.ts', {
-    args: ['create', '--tenant', 'school-a'],
-    env: { REDIS_URL: redis.url },
-  })
-  const key = { 'x-api-key': created.stdout.trim() }
+  const key = { 'x-api-key': await runKeys(redis.url, 'create', '--tenant', 'school-a') }
   const cookie = await login(gateway, key['x-api-key'])
   const csrf = await fetch(`${url}/api/csrf-token`, { headers: { cookie } })
   const { csrf_token: token } = (await csrf.json()) as { csrf_token: string }

@@ -1,6 +1,6 @@
 import { openBackends } from '@knowalledge/generation'
 import { createLogger } from '@knowalledge/service-kit'
-import { emulatorForTest, redisServerForTest, runCommand, type TestRedisServer } from '@knowalledge/testing'
+import { emulatorForTest, redisServerForTest, runKeys, type TestRedisServer } from '@knowalledge/testing'
 import { buildApp } from '@knowalledge/text-generation'
 import { loadConfig } from '@knowalledge/text-generation/config'
 import t, { type Test } from 'tap'
@@ -43,11 +43,7 @@ t.test('of five calls a tenant with rpm=2 gets two, over several instances, and 
 t.test("a key's tenant has its own limit through the gateway, whatever header its client sends", async (t) => {
   const env = { AUTH: 'required', SESSION_SECRET: 'a-session-secret-that-all-gateways-share' }
   const { gateway, redis, counters } = await fleetForTest(t, { env })
-  const keys = async (...args: string[]) => {
-    const { code, stdout, stderr } = await runCommand('gateway/src/keys.ts', { args, env: { REDIS_URL: redis.url } })
-    if (code !== 0) throw new Error(stderr)
-    return stdout.trim()
-  }
+  const keys = (...args: string[]) => runKeys(redis.url, ...args)
   const [a, b] = [
     await keys('create', '--tenant', 'school-a', '--rpm', '2'),
     await keys('create', '--tenant', 'school-b'),

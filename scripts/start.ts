@@ -9,7 +9,6 @@ import {
   type Environment,
   type QuotaConfig,
   type ReadyCheck,
-  redisFaults,
   serve,
   start,
   startTracing,
@@ -46,6 +45,7 @@ await start(async () => {
     services.map((app, index) => listen(app, index + 1)),
   )
 
+  const { redis, faultsOf } = backends.shared
   const gateway = await buildGateway({
     config: {
       ...gatewayConfig,
@@ -55,10 +55,10 @@ await start(async () => {
     },
     cache: backends.cache,
     quota: backends.quota,
-    requestCounts: { redis: backends.shared.redis, onFault: backends.shared.faultsOf('rate limits') },
+    requestCounts: { redis, onFault: faultsOf('rate limits') },
     redis: backends.checks.redis as ReadyCheck,
     redisCircuit: backends.redisCircuit,
-    identityBacking: backends.redis && { redis: backends.redis, faultsOf: redisFaults(logger).of },
+    identityBacking: redis && { redis, faultsOf },
     logger,
   })
   // After the gateway's last request is answered nobody asks the others any more.

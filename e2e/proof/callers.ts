@@ -1,4 +1,4 @@
-import { runCommand } from '@knowalledge/testing'
+import { runKeys } from '@knowalledge/testing'
 
 /** Who asks: the headers that prove it, none for nobody. */
 export interface Caller {
@@ -16,19 +16,13 @@ export async function keyedCallers(
   redisUrl: string,
   { rpm, gateway }: { rpm: number; gateway: string },
 ): Promise<Caller[]> {
-  const limited = await newKey(redisUrl, '--tenant', 'limited', '--rpm', String(rpm))
-  const free = await newKey(redisUrl, '--tenant', 'free')
+  const limited = await runKeys(redisUrl, 'create', '--tenant', 'limited', '--rpm', String(rpm))
+  const free = await runKeys(redisUrl, 'create', '--tenant', 'free')
   return [
     { name: 'a tenant with a limit', headers: { 'x-api-key': limited } },
     { name: 'a tenant without', headers: { authorization: `Bearer ${free}` } },
     { name: 'a session', headers: await session(gateway, free) },
   ]
-}
-
-async function newKey(redisUrl: string, ...args: string[]): Promise<string> {
-  const ended = await runCommand('gateway/src/keys.ts', { args: ['create', ...args], env: { REDIS_URL: redisUrl } })
-  if (ended.code !== 0) throw new Error(ended.stderr)
-  return ended.stdout.trim()
 }
 
 async function session(gateway: string, key: string): Promise<Record<string, string>> {

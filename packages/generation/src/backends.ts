@@ -35,13 +35,11 @@ export interface Backends {
   quota: QuotaClient
   cache: ResponseCache
   gemini: Gemini
-  /** The connection that the quota is kept over, for whoever shares this process. Absent without Redis. */
-  redis: Awaited<ReturnType<typeof connectRedis>>
   /** For `/ready`. */
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
-  /** The quota's connection, for other small commands, and whom to tell when they fail. */
+  /** The quota's connection (absent without Redis), for others in this process, and whom to tell when it fails them. */
   shared: { redis: Awaited<ReturnType<typeof connectRedis>>; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
 }
@@ -77,7 +75,6 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     quota,
     cache,
     gemini,
-    redis: quotaRedis,
     checks: { redis: redisCheck(quotaRedis), gemini: geminiCheck(apiKey !== undefined) },
     redisCircuit: quotaRedis && faults.circuit,
     shared: { redis: quotaRedis, faultsOf: faults.of },

@@ -9,7 +9,7 @@ import { Books } from './books.ts'
 import { Breaker } from './breaker.ts'
 import type { DayEnds } from './calendar-day.ts'
 import type { FleetState } from './fleet-state.ts'
-import { type LastSight, LocalShare } from './local-share.ts'
+import { LocalShare } from './local-share.ts'
 import type { StoreSettings } from './memory-store.ts'
 import { PauseGate } from './pause-gate.ts'
 import { Posting } from './posting.ts'
@@ -132,7 +132,7 @@ export class FleetLink {
       view = new LocalShare(1, this.#settings.windowMs)
       const { seenAt = Number.NEGATIVE_INFINITY } = this.#sight ?? {}
       const latest = this.#lastRead && this.#lastRead.seenAt > seenAt ? this.#lastRead : this.#sight
-      view.seed(lastSight(latest, 1), { limits: this.#settings.limits, nowMs, dayEnds })
+      view.seed(latest, { limits: this.#settings.limits, nowMs, dayEnds })
     }
     view.roll(nowMs, dayEnds)
     return view.whole
@@ -263,8 +263,8 @@ export class FleetLink {
     const instances = junior ? Number.POSITIVE_INFINITY : Math.max(1, seen || this.#settings.assumedInstances)
     const tenants = new Map(this.#tenantSights)
     const sights = {
-      pool: lastSight(this.#sight, instances),
-      tenant: (id: string) => lastSight(tenants.get(id), instances),
+      pool: this.#sight,
+      tenant: (id: string) => tenants.get(id),
     }
     return new Alone(this.#settings, { instances, sights, nowMs })
   }
@@ -324,9 +324,4 @@ export class FleetLink {
       clearTimeout(timer)
     }
   }
-}
-
-/** With others there it is held to be full: what they took since it was seen, and until they know of the fault, may be all. */
-function lastSight(sight: Sight | undefined, instances: number): LastSight | undefined {
-  return sight && { state: sight.state, atMs: sight.atMs, trusted: instances === 1 }
 }

@@ -8,8 +8,6 @@ export interface LastSight {
   state: FleetState
   /** Redis's time of that sight, in milliseconds. */
   atMs: number
-  /** False when others may have used more since: then all of the window counts as used now. */
-  trusted: boolean
 }
 
 /**
@@ -30,11 +28,15 @@ export class LocalShare {
     this.whole = new Account(windowMs)
   }
 
-  /** Counts the fleet's last known use. Without a sight the account is taken for unused. */
+  /**
+   * Counts the fleet's last known use; with others there, all of the window as used now: what they took since it was seen,
+   * and take until they know of the fault, may be all. Without a sight the account is taken for unused.
+   */
   seed(sight: LastSight | undefined, at: { limits: QuotaLimits; nowMs: number; dayEnds: DayEnds }): void {
     this.roll(at.nowMs, at.dayEnds)
     if (sight === undefined) return
-    const { state, trusted } = sight
+    const { state } = sight
+    const trusted = this.#instances === 1
     const use = trusted ? state.window : { requests: at.limits.rpm, tokens: at.limits.tpm }
     const bucket = trusted ? this.#share.bucketAt(sight.atMs) : this.#share.bucketAt(at.nowMs)
     for (const [account, parts] of [

@@ -21,3 +21,10 @@ export function runCommand(
     })
   })
 }
+
+/** `npm run keys` over the Redis of that URL: what it printed. Throws what it complained of. */
+export async function runKeys(redisUrl: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCommand('gateway/src/keys.ts', { args, env: { REDIS_URL: redisUrl } })
+  if (code !== 0) throw new Error(stderr)
+  return stdout.trim()
+}
