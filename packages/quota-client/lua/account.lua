@@ -43,6 +43,14 @@ local function reply(call, status, s, rest)
   return struct.pack('<ddd', call, NOW, status) .. (s and wire(s) or string.rep('\0', RING)) .. (rest or '')
 end
 
+-- Whether an instance that knows `epoch`, 0 for none, and has seen `seen` writes in it must report before it takes part:
+-- the state was lost, fell behind or began anew, or it comes while others report and none of the shares is its own.
+local function mustReport(s, epoch, seen)
+  if not s then return true end
+  if epoch == 0 then return s[PHASE_ENDS] > NOW end
+  return s[EPOCH] ~= epoch or s[SEQ] < seen
+end
+
 local function cells(key, from, count)
   local first = from % SLOTS
   local inEnd = min(count, SLOTS - first)

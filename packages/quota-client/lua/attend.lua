@@ -19,7 +19,7 @@ local call, id, epoch, seen = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV
 local goneAfter, hungryFor, use, saidAt = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 
 local s = load(account)
-if not s or (epoch ~= 0 and (s[EPOCH] ~= epoch or s[SEQ] < seen)) then return reply(call, REPORT_FIRST, s) end
+if mustReport(s, epoch, seen) then return reply(call, REPORT_FIRST, s) end
 if saidAt > 0 and NOW - saidAt > hungryFor then return reply(call, DECIDED, s) end
 redis.call('ZADD', instances, saidAt > 0 and min(NOW, saidAt) or NOW, id)
 redis.call('PEXPIRE', instances, 86400000)

@@ -13,7 +13,8 @@ local call, windowMs, ends = ARGV[1], tonumber(ARGV[2]), dayEnds(ARGV[3])
 local kind, untilMs = tonumber(ARGV[4]), tonumber(ARGV[5])
 local RPD, TPD, RECOVERY_MS = 2, 4, 25 * windowMs -- a whole limit comes back in 25 windows, a fifth in five
 
-local s = load(account) or create(windowMs)
+local s = load(account)
+if not s then return reply(call, REPORT_FIRST) end -- the report carries the pause
 roll(account, s, windowMs, ends)
 if untilMs == 0 and (kind == RPD or kind == TPD) then
   untilMs = s[DAY_END]

@@ -8,7 +8,7 @@
 -- ARGV[2] name of the instance
 -- ARGV[3] length of the window in milliseconds
 -- ARGV[4] ends of yesterday, today and tomorrow, 'a,b,c'
--- ARGV[5] the birth of the state that the instance knows, 0 when it knows none
+-- ARGV[5] the birth of the state that the instance knows, 0 when it knows none: a newcomer
 -- ARGV[6] the epoch it knows
 -- ARGV[7] the number of writes it has seen in that epoch
 -- ARGV[8] Redis's time, in milliseconds, since which another instance must have been heard to show that Redis was there;
@@ -21,6 +21,7 @@
 -- ARGV[14] kind of that pause
 -- ARGV[15] Redis's time just before this was sent
 -- ARGV[16] after how many milliseconds the caller has given up: what hung with Redis must not pass for a report made after it
+-- ARGV[17] for how many milliseconds a state that a newcomer makes is held, so that those who knew another one report first
 -- RETURNS the reply's head and the pool's account
 -- Atomic, because use must be posted before anything is granted on top of it.
 
@@ -32,8 +33,16 @@ local pauseUntil, pauseKind = tonumber(ARGV[13]), tonumber(ARGV[14])
 
 if NOW - tonumber(ARGV[15]) > tonumber(ARGV[16]) then return redis.error_reply('LATE the caller has given up') end
 
-local function openPhase(s)
-  s[EPOCH], s[PHASE_ENDS], s[PHASE_INSTANCES] = NOW_US + 1, NOW + windowMs, known
+local isNewcomer = birth == 0
+
+local function openPhase(s, newcomers)
+  s[EPOCH], s[PHASE_ENDS], s[PHASE_INSTANCES] = NOW_US + 1, NOW + windowMs, known + newcomers
+  redis.call('DEL', reported)
+end
+
+-- A phase among newcomers only, in the first epoch. They know of nobody who used what was there before, nor that nobody did.
+local function holdForOthers(s)
+  s[PHASE_ENDS], s[PHASE_INSTANCES] = NOW + (usedAlone == '' and tonumber(ARGV[17]) or windowMs), known
   redis.call('DEL', reported)
 end
 
@@ -55,7 +64,7 @@ end
 
 -- An instance that knew no state has made this one where an older one was lost.
 local function madeByANewcomer(s)
-  return birth ~= 0 and s[BIRTH] ~= birth and s[EPOCH] == s[BIRTH]
+  return not isNewcomer and s[BIRTH] ~= birth and s[EPOCH] == s[BIRTH]
 end
 
 local s = load(account)
@@ -65,9 +74,11 @@ if not s or behind then
   s = create(windowMs)
   s.wipe, s.newDay = behind, true
   s[DAY_END], s[DAY_R], s[DAY_T], s[RESTORED_R], s[RESTORED_T] = day[1], day[2], day[3], day[2], day[3]
-  openPhase(s)
-elseif (s[EPOCH] == epoch and known > 1 and heardBy >= 0 and nobodyElseWasHeard()) or madeByANewcomer(s) then
-  openPhase(s)
+  if isNewcomer then holdForOthers(s) else openPhase(s, 0) end
+elseif madeByANewcomer(s) then
+  openPhase(s, redis.call('ZCARD', instances)) -- their reports stand for none of those that the caller knows
+elseif s[EPOCH] == epoch and known > 1 and heardBy >= 0 and nobodyElseWasHeard() then
+  openPhase(s, 0)
 end
 
 roll(account, s, windowMs, ends)
@@ -80,11 +91,13 @@ if pauseUntil > s[PAUSE_UNTIL] then s[PAUSE_UNTIL], s[PAUSE_KIND] = pauseUntil, 
 
 redis.call('ZADD', instances, NOW, id)
 redis.call('PEXPIRE', instances, 86400000)
-if s[PHASE_ENDS] > 0 then
+if NOW >= s[PHASE_ENDS] then s[PHASE_ENDS] = 0 end
+-- A newcomer does not stand for one that is gone with its use unreported, whose place it may have taken.
+if s[PHASE_ENDS] > 0 and (s[EPOCH] == s[BIRTH] or not isNewcomer) then
   redis.call('SADD', reported, id)
   redis.call('PEXPIRE', reported, ceil(windowMs) * 2)
   s[PHASE_INSTANCES] = max(s[PHASE_INSTANCES], known)
-  if NOW >= s[PHASE_ENDS] or redis.call('SCARD', reported) >= s[PHASE_INSTANCES] then s[PHASE_ENDS] = 0 end
+  if redis.call('SCARD', reported) >= s[PHASE_INSTANCES] then s[PHASE_ENDS] = 0 end
 end
 s[INSTANCES] = max(s[INSTANCES], redis.call('ZCARD', instances))
 store(account, s)

@@ -118,12 +118,7 @@ local function shortage(a, c, r, t)
 end
 
 local pool = load(poolKey)
-if not pool then
-  if epoch ~= 0 then return reply(call, REPORT_FIRST) end
-  pool = create(windowMs)
-elseif epoch ~= 0 and (pool[EPOCH] ~= epoch or pool[SEQ] < seen) then
-  return reply(call, REPORT_FIRST, pool)
-end
+if mustReport(pool, epoch, seen) then return reply(call, REPORT_FIRST, pool) end
 roll(poolKey, pool, windowMs, ends)
 local corrected, tenantCorrected = corrections ~= '', tenantCorrections ~= ''
 local least = (corrected or tenantCorrected) and leastCorrection(once, id, number) or 0

@@ -19,6 +19,11 @@ import type { QuotaClientOptions } from './types.ts'
 
 /** Trials without an answer after which a connection that seems open is given up: a second or more. */
 const trialsPerConnection = 5
+/**
+ * How long those who find no state wait before they take from a new one: Redis may have lost one, and who knew it is back
+ * by then. A connection is tried again within 500 ms (redis-options.ts), Redis every 250 ms.
+ */
+export const newcomersWaitMs = 1_000
 
 export interface LinkSettings extends StoreSettings {
   assumedInstances: number
@@ -58,6 +63,7 @@ export class FleetLink {
   #mustReport = false
   /** When it began to decide by itself, by `elapsed`. */
   #asideSince = 0
+  #readying: Promise<void> | undefined
   #reporting: Promise<void> | undefined
   #recovering = false
   #announced = false
@@ -105,9 +111,17 @@ export class FleetLink {
     if (reply.tenant !== null && tenantId !== undefined)
       this.#tenantSights.set(tenantId, this.#sightOf(reply, reply.tenant))
     if (reply.state === null) return
+    const isNewcomer = this.#sight === undefined
     this.#sight = this.#sightOf(reply, reply.state)
     this.gate.learn(reply.state.pause)
-    this.#leavePhase(this.#sight)
+    if (isNewcomer && reply.state.phaseEndsMs > reply.nowMs) this.alone = this.#stepAside() // the shares leave it none
+    this.leavePhase(reply.nowMs)
+  }
+
+  /** Back to deciding together when, at Redis's time `nowMs`, all have reported or a window has passed. */
+  leavePhase(nowMs: number): void {
+    if (this.alone === undefined || this.#mustReport || (this.state?.phaseEndsMs ?? 0) > nowMs) return
+    this.#decideTogether()
   }
 
   /** Keeps what usage.lua said, to go on from when Redis cannot be asked. */
@@ -141,6 +155,13 @@ export class FleetLink {
   /** Waits until the connection can be used, or rejects when that takes too long. */
   async ready(): Promise<void> {
     if (this.isReady) return
+    this.#readying ??= this.#becomeReady().finally(() => {
+      this.#readying = undefined
+    })
+    await this.#readying
+  }
+
+  async #becomeReady(): Promise<void> {
     const redis = this.#redis
     if (redis.status === 'end') throw new Error('the connection to Redis was closed')
     if (redis.status === 'wait') redis.connect().catch(() => {}) // its failure is the error event awaited below
@@ -172,14 +193,14 @@ export class FleetLink {
   }
 
   /**
-   * Back to deciding together. Alone, who shares the quota takes nothing for a window: sooner than that nobody has anything
+   * Back to deciding together, or to the phase that it was in. Alone, who shares the quota takes nothing for a window: sooner than that nobody has anything
    * to report, and if the state itself was lost, the next call says so.
    */
   async rejoin(): Promise<void> {
     if (this.#owesReport()) return await this.report()
     this.#mustReport = false
     this.breaker.succeeded()
-    this.#decideTogether()
+    this.leavePhase(this.nowMs())
   }
 
   /** Posts what this instance used on its own, or all that it used if the state was lost. One report at a time. */
@@ -207,7 +228,7 @@ export class FleetLink {
       this.breaker.succeeded()
       if (!reply.decided) return await (this.state?.epoch === state?.epoch ? this.report() : undefined)
       this.learn(reply)
-      attendance.registered(reply.state?.instances ?? 1, reply.nowMs)
+      this.#registered(reply)
       this.#forgetIdleTenants()
     } catch (error) {
       this.fault(error)
@@ -227,9 +248,17 @@ export class FleetLink {
     this.breaker.succeeded() // from here on reservations wait for the end of this report
     while (this.books.hasUseAlone) await this.#posting.post(-1) // what was used while the report was on its way
     this.#mustReport = false
-    if (this.#sight !== undefined) this.#leavePhase(this.#sight)
-    if (this.alone !== undefined)
+    if (this.#sight === undefined) return
+    const { state, atMs } = this.#sight
+    this.#registered({ state, nowMs: atMs })
+    this.leavePhase(atMs)
+    if (this.alone !== undefined && state.phaseEndsMs - atMs > newcomersWaitMs)
       this.#announce(new Error('the shared state was lost or out of reach; others have to report'))
+  }
+
+  #registered({ state, nowMs }: Pick<Reply, 'state' | 'nowMs'>): void {
+    const { assumedInstances } = this.#settings
+    this.attendance.registered(Math.max(state?.instances ?? 0, assumedInstances), nowMs)
   }
 
   /** Tries in the background until Redis answers a harmless question, then reports. */
@@ -271,18 +300,13 @@ export class FleetLink {
 
   /** Whether others may wait for this instance's report, or have used what they must report. */
   #owesReport(): boolean {
-    if (this.#reporting !== undefined || this.books.hasUseAlone) return true
+    if (this.#sight === undefined || this.#reporting !== undefined || this.books.hasUseAlone) return true
     const { windowMs, elapsed } = this.#settings
     return elapsed() - this.#asideSince > windowMs - 3 * this.attendance.beatMs
   }
 
   #sightOf(reply: Reply, state: FleetState): Sight {
     return { state, atMs: reply.nowMs, seenAt: this.#settings.elapsed() }
-  }
-
-  #leavePhase({ state, atMs }: Sight): void {
-    if (this.alone === undefined || this.#mustReport || state.phaseEndsMs > atMs) return
-    this.#decideTogether()
   }
 
   #decideTogether(): void {

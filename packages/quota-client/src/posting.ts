@@ -1,4 +1,4 @@
-import type { FleetLink, LinkSettings } from './fleet-link.ts'
+import { type FleetLink, type LinkSettings, newcomersWaitMs } from './fleet-link.ts'
 import { pauseKind } from './fleet-state.ts'
 import type { Ledger } from './ledger.ts'
 import type { Reply } from './scripts.ts'
@@ -45,6 +45,7 @@ export class Posting {
           usedAlone,
           saidAtMs,
           lateAfterMs: 2 * this.#settings.answerWithinMs,
+          newcomersWaitMs,
           pause: { untilMs: link.gate.pause.untilMs, kind: pauseKind(link.gate.pause.limitType) },
         }),
       )

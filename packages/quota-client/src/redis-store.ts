@@ -65,6 +65,7 @@ export class RedisStore implements Store {
       const call = { windowMs, dayEnds: link.dayEndsText(), kind, untilMs: request.untilMs ?? 0 }
       const reply = await link.within(link.scripts.pause(call))
       if (reply.state !== null) link.gate.learn(reply.state.pause)
+      if (!reply.decided) await link.report()
     } catch (error) {
       link.fault(error) // the gate knows the pause; the report carries it to the fleet
     }

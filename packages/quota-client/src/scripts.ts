@@ -60,6 +60,8 @@ export interface ReportCall extends Basis {
   saidAtMs: number
   /** After so long the script refuses: the caller waits no more. */
   lateAfterMs: number
+  /** How long a state that a newcomer makes is held for those who knew another one. */
+  newcomersWaitMs: number
 }
 
 export interface AttendCall {
@@ -151,6 +153,7 @@ export class Scripts {
         ask.pause.kind,
         ask.saidAtMs,
         ask.lateAfterMs,
+        ask.newcomersWaitMs,
       ],
     )
   }

@@ -20,9 +20,10 @@ export function decideAlone(link: FleetLink, ask: Ask): Taken | Shortfall {
 
 /** After a fault, until all have reported, Redis and the share must both agree: answers what the share does not hold. */
 export function keepToShare(link: FleetLink, group: Group): void {
+  const nowMs = link.nowMs()
+  link.leavePhase(nowMs)
   const { alone } = link
   if (alone === undefined) return
-  const nowMs = link.nowMs()
   const leftMs = link.holdUntilMs - nowMs
   const held = leftMs > 0 ? ({ limitType: 'rpm', retryAfterMs: Math.ceil(leftMs) } as const) : undefined
   group.keep((waiting) => {

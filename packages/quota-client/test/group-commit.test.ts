@@ -12,7 +12,11 @@ async function setting(t: Test) {
   const server = await redisServerForTest(t)
   const redis = patientConnection(server)
   await once(redis, 'ready')
-  const quota = createQuotaClient({ redis, pool: 'commit', limits: { ...roomy, rpm: 100 }, ...patience })
+  const make = () => createQuotaClient({ redis, pool: 'commit', limits: { ...roomy, rpm: 100 }, ...patience })
+  const founder = make() // so that the state is there
+  heldBy(await founder.reserve(ask())).release()
+  await founder.close()
+  const quota = make()
   const commands = redis as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
   const call = commands[reserveCommand]?.bind(redis)
   const calls: number[] = []
