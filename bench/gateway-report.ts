@@ -17,7 +17,7 @@ const bound = 1.3
 export function report(results: Result[], run: { rounds: number; seconds: number }): string {
   return [
     `Node ${process.version}, ${machine()}, one machine for everything and for the load, wrk, whose CPU does not count;`,
-    `${run.rounds} rounds of ${run.seconds} s each, in turn; medians of the rounds. Each is \`POST /api/create_subtopics\` with a small body, passed on`,
+    `${run.rounds} rounds of ${run.seconds} s each, in turn, each after one that does not count; medians of the rounds. Each is \`POST /api/create_subtopics\` with a small body, passed on`,
     'to a bare `node:http` upstream that answers 1 KB at once. "Everything on": a key of a tenant, rate limits in Redis, CORS, security',
     'headers, metrics, limits of bodies, requests and connections, a log line a request. "±" is half the distance between the quartiles.',
     '',

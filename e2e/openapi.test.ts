@@ -12,6 +12,7 @@ const env = {
   QUOTA_RPM: '1000',
   EMULATOR_RPM: '1000',
   GEMINI_TIMEOUT_MS: '1000',
+  QUOTA_ASSUMED_INSTANCES: '1', // with more the first answer waits for others, longer than this patience
   UPSTREAM_TIMEOUT_MS: '5000',
 }
 

@@ -8,18 +8,21 @@ export interface Caller {
   id: string
   /** With the limits of its own inside the shared quota. */
   tenant: Tenant | undefined
+  /** Where the request comes from, as TRUST_PROXY believes it. */
+  address: string
 }
 
 /** Whoever proves nothing is known by address. Where a key or a session is asked for, identity replaces this. */
 export function callersByAddress(app: App): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, _reply, done) => {
-    request.caller = { kind: 'address', id: addressOf(request), tenant: undefined }
+    const address = addressOf(request)
+    request.caller = { kind: 'address', id: address, tenant: undefined, address }
     done()
   })
 }
 
-/** The client's, as TRUST_PROXY believes it. A client that has left already has none any more, whatever Fastify's type says. */
+/** The client's, worked out from its headers at each call. A client that has left already has none any more, whatever Fastify's type says. */
 export function addressOf({ ip }: { ip: string | undefined }): string {
   return ip ?? 'gone'
 }

@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { writeTenant } from '@knowalledge/service-kit'
 import { context, propagation } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
-import { addressOf } from './caller.ts'
 
 /** What a service is to know of a request. Anything else stays here: credentials, and whatever a client could forge. */
 const asked = [
@@ -25,13 +24,13 @@ const asked = [
   'user-agent',
 ]
 
-type Asking = Pick<FastifyRequest, 'id' | 'ip' | 'caller'>
+type Asking = Pick<FastifyRequest, 'id' | 'caller'>
 
 /** `given` are the client's, without those that its `Connection` names. A service believes all that it gets from here. */
 export function requestHeaders(request: Asking, given: IncomingHttpHeaders): IncomingHttpHeaders {
-  const passed: IncomingHttpHeaders = { 'x-request-id': request.id, 'x-forwarded-for': addressOf(request) }
+  const { address, tenant } = request.caller
+  const passed: IncomingHttpHeaders = { 'x-request-id': request.id, 'x-forwarded-for': address }
   for (const name of asked) if (given[name] !== undefined) passed[name] = given[name]
-  const { tenant } = request.caller
   if (tenant) passed['x-tenant'] = writeTenant(tenant)
   propagation.inject(context.active(), passed) // where tracing is off, the client's own traceparent passes as it came
   return passed
@@ -53,10 +52,15 @@ const unsaid = new Set([
 
 /** A service's own headers, without those of the connection that it came by. */
 export function answerHeaders(given: IncomingHttpHeaders): IncomingHttpHeaders {
-  const named = String(given.connection ?? '')
-    .toLowerCase()
-    .split(/[\s,]+/)
+  const named = namedBy(given.connection)
   const passed: IncomingHttpHeaders = {}
   for (const name of Object.keys(given)) if (!unsaid.has(name) && !named.includes(name)) passed[name] = given[name]
   return passed
+}
+
+const nothing: string[] = []
+
+function namedBy(connection: string | undefined): string[] {
+  if (connection === undefined || connection === 'keep-alive') return nothing // nearly all
+  return connection.toLowerCase().split(/[\s,]+/)
 }

@@ -55,8 +55,9 @@ function limitNotFound(app: App, max: number): void {
     keyGenerator: (request) => `not-found:${rateLimit.normalizeIP(addressOf(request))}`,
     errorResponseBuilder: (_request, { ttl }) => tooMany(`${max} in a minute for paths that do not exist`, ttl),
   })
-  app.addHook('onRequest', async function (request, reply) {
-    if (request.is404) await limited.call(this, request, reply)
+  app.addHook('onRequest', function (request, reply, done) {
+    if (!request.is404) return done()
+    limited.call(this, request, reply).then(() => done(), done)
   })
 }
 
@@ -67,8 +68,9 @@ function limitNotFound(app: App, max: number): void {
 function limitFailedLogins(app: App, counts: RequestCounts, max: number): void {
   if (max === 0) return
   const loginsOf = (request: FastifyRequest) => `failed-login:${rateLimit.normalizeIP(addressOf(request))}`
+  let lastFailedMs = Number.NEGATIVE_INFINITY
   app.addHook('onRequest', (request, reply, done) => {
-    if (!bringsKey(request)) return done()
+    if (performance.now() - lastFailedMs > windowMs || !bringsKey(request)) return done()
     const refused = counts.refusal({ key: loginsOf(request), max: max - 1 })
     if (refused === undefined) return done()
     showLimit(reply, max, refused.endsInMs)
@@ -76,6 +78,7 @@ function limitFailedLogins(app: App, counts: RequestCounts, max: number): void {
   })
   app.addHook('onError', (request, _reply, error, done) => {
     if (!bringsKey(request) || (error as Partial<HttpError>).code !== 'unauthorized') return done()
+    lastFailedMs = performance.now()
     counts.add({ key: loginsOf(request), windowMs, max }, () => done())
   })
 }

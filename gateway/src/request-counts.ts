@@ -29,9 +29,23 @@ export interface RequestCountsOptions {
 }
 
 type Answer = (counted: Counted) => void
-type Batch = Map<string, { windowMs: number; answers: Answer[] }>
+type Batch = Map<string, { window: CallerWindow; answers: Answer[] }>
+
+/** A window as it was last seen. */
+interface Known {
+  count: number
+  endsAtMs: number
+  askedAtMs: number
+  /** Counted here since. */
+  used: number
+  /** Counted in Redis already, for requests that may come until `heldUntilMs`. */
+  held: number
+  heldUntilMs: number
+}
 
 const tryAgainMs = 500
+/** What a caller asks in this time, at the pace it has, is counted ahead; so only who asks more than ten times a second. */
+const aheadMs = 100
 /** Callers whose last count is remembered: some 5 MB. */
 const maxRemembered = 20_000
 
@@ -39,7 +53,9 @@ const script = readFileSync(new URL('../lua/count-requests.lua', import.meta.url
 
 /**
  * Counts requests in windows that all gateways share through Redis: one command for all that come in one turn of the event
- * loop, or while the command before is under way. While Redis does not answer, this gateway goes on alone from the last counts it has seen.
+ * loop, or while the command before is under way. For a caller who asks in haste it counts ahead, a sixteenth of what is
+ * left at most, and gives back with the next command what was not asked: no limit is exceeded, and one of less than sixteen
+ * is never refused too early. While Redis does not answer, this gateway goes on alone from the last counts it has seen.
  */
 export class RequestCounts {
   readonly #redis: CountingRedis | undefined
@@ -47,7 +63,7 @@ export class RequestCounts {
   readonly #onFault: RequestCountsOptions['onFault']
   readonly #answerWithinMs: number
   readonly #now: () => number
-  readonly #known = new LRUCache<string, { count: number; endsAtMs: number }>({ max: maxRemembered })
+  readonly #known = new LRUCache<string, Known>({ max: maxRemembered })
   #batch: Batch = new Map()
   #asking = false
   /** Set while Redis is not to be asked. */
@@ -65,16 +81,26 @@ export class RequestCounts {
 
   /** Counts one request; `answer` is called once, and at once when Redis is not to be asked. */
   add(window: CallerWindow, answer: Answer): void {
-    const full = this.refusal(window)
-    if (full) answer(full)
-    else if (this.#redis === undefined || this.#nextTry !== undefined) answer(this.#countHere(window))
+    const isAlone = this.#redis === undefined || this.#nextTry !== undefined
+    const counted = this.refusal(window) ?? (isAlone ? this.#countHere(window) : this.#takeHeld(window.key))
+    if (counted) answer(counted)
     else this.#join(window, answer)
   }
 
-  #join({ key, windowMs }: CallerWindow, answer: Answer): void {
-    const waiting = this.#batch.get(key)
+  #takeHeld(key: string): Counted | undefined {
+    const known = this.#known.get(key)
+    if (known === undefined || known.held === 0) return undefined
+    const nowMs = this.#now()
+    if (nowMs >= known.heldUntilMs) return undefined
+    known.held--
+    known.used++
+    return { count: ++known.count, endsInMs: known.endsAtMs - nowMs }
+  }
+
+  #join(window: CallerWindow, answer: Answer): void {
+    const waiting = this.#batch.get(window.key)
     if (waiting) waiting.answers.push(answer)
-    else this.#batch.set(key, { windowMs, answers: [answer] })
+    else this.#batch.set(window.key, { window, answers: [answer] })
     if (this.#asking) return
     this.#asking = true
     setImmediate(() => this.#send())
@@ -120,19 +146,34 @@ export class RequestCounts {
   #count(batch: Batch, done: CountsCallback): void {
     const keys: string[] = []
     const terms: number[] = []
-    for (const [key, { windowMs, answers }] of batch) {
+    for (const [key, { window, answers }] of batch) {
+      const { back, ahead } = this.#aheadOf(key)
       keys.push(this.#keyPrefix + key)
-      terms.push(answers.length, windowMs)
+      terms.push(answers.length, back, ahead, window.max, window.windowMs)
     }
     this.#redis?.countRequests(keys.length, ...keys, ...terms, done)
   }
 
+  /** What was counted ahead for this window and not asked, and what is to be counted ahead now. */
+  #aheadOf(key: string): { back: number; ahead: number } {
+    const known = this.#known.get(key)
+    const nowMs = this.#now()
+    if (known === undefined || nowMs >= known.endsAtMs) return { back: 0, ahead: 0 }
+    const back = known.held
+    known.held = 0
+    return { back, ahead: Math.floor((known.used * aheadMs) / Math.max(1, nowMs - known.askedAtMs)) }
+  }
+
   #answer(batch: Batch, counts: number[]): void {
     let at = 0
+    const askedAtMs = this.#now()
     for (const [key, { answers }] of batch) {
       const count = counts[at++] as number
+      const held = counts[at++] as number
       const endsInMs = counts[at++] as number
-      this.#known.set(key, { count, endsAtMs: this.#now() + endsInMs })
+      const endsAtMs = askedAtMs + endsInMs
+      const heldUntilMs = Math.min(endsAtMs, askedAtMs + aheadMs)
+      this.#known.set(key, { count, endsAtMs, askedAtMs, used: answers.length, held, heldUntilMs })
       const before = count - answers.length
       for (const [index, answer] of answers.entries()) answer({ count: before + index + 1, endsInMs })
     }
@@ -144,8 +185,8 @@ export class RequestCounts {
       this.#tryLater()
     }
     for (const waiting of [batch, this.#takeBatch()]) {
-      for (const [key, { windowMs, answers }] of waiting) {
-        for (const answer of answers) answer(this.#countHere({ key, windowMs }))
+      for (const { window, answers } of waiting.values()) {
+        for (const answer of answers) answer(this.#countHere(window))
       }
     }
   }
@@ -154,7 +195,7 @@ export class RequestCounts {
   #tryLater(): void {
     if (this.#closed) return
     this.#nextTry = setTimeout(() => {
-      this.#count(new Map([['try', { windowMs: 1_000, answers: [] }]]), (error) => {
+      this.#count(new Map([['try', { window: { key: 'try', windowMs: 1_000, max: 0 }, answers: [] }]]), (error) => {
         if (error) return this.#tryLater()
         this.#nextTry = undefined
         this.#onFault({ state: 'recovered' })
@@ -162,11 +203,11 @@ export class RequestCounts {
     }, tryAgainMs).unref()
   }
 
-  #countHere({ key, windowMs }: Omit<CallerWindow, 'max'>): Counted {
-    const now = this.#now()
+  #countHere({ key, windowMs }: CallerWindow): Counted {
+    const askedAtMs = this.#now()
     const known = this.#known.get(key)
-    if (known && known.endsAtMs > now) return { count: ++known.count, endsInMs: known.endsAtMs - now }
-    this.#known.set(key, { count: 1, endsAtMs: now + windowMs })
+    if (known && known.endsAtMs > askedAtMs) return { count: ++known.count, endsInMs: known.endsAtMs - askedAtMs }
+    this.#known.set(key, { count: 1, endsAtMs: askedAtMs + windowMs, askedAtMs, used: 1, held: 0, heldUntilMs: 0 })
     return { count: 1, endsInMs: windowMs }
   }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import cors from '@fastify/cors'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { App } from '@knowalledge/service-kit'
 import helmet, { type HelmetOptions } from 'helmet'
 import { originsOf } from './door-settings.ts'
@@ -49,7 +49,7 @@ function headersOf(options: HelmetOptions): Record<string, string> {
 
 async function allowOrigins(app: App, origins: string[]): Promise<void> {
   const any = origins.includes('*')
-  await app.register(cors, {
+  const options: FastifyCorsOptions = {
     origin: any ? '*' : origins,
     credentials: !any, // sessions are cookies
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
@@ -64,8 +64,12 @@ async function allowOrigins(app: App, origins: string[]): Promise<void> {
     ],
     maxAge: 600,
     strictPreflight: false, // its 400 is no JSON
+  }
+  if (any) return void (await app.register(cors, options))
+  await app.register(cors, {
+    // Who names no origin is no page, and is told only that answers to pages differ.
+    delegator: ({ headers }, answer) => answer(null, headers.origin === undefined ? { origin: false } : options),
   })
-  if (any) return
   // A service's own Vary replaces the one that was set before it was asked; without Origin a cache would mix pages up.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     const vary = String(reply.getHeader('vary') ?? '')

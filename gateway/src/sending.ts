@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
 import { Agent, type Dispatcher } from 'undici'
@@ -15,11 +15,21 @@ const connections = { connections: null, pipelining: 1, keepAliveTimeout: 1_000,
 /** The longest a connection may take: enough for a lost packet to be sent again, little beside the patience with an answer. */
 const connectTimeoutMs = 2_000
 
-/** A body up to this long is read first and sent in one piece: it is cheaper so, and a slow client then keeps no service waiting. */
+/**
+ * A body up to this long is read first and passed on in one piece. It is cheaper so; a slow client then keeps no service
+ * waiting; and an answer that breaks off is an error that says so, not half an answer.
+ */
 const smallBodyBytes = 64 * 1024
 
-type Body = NonNullable<Dispatcher.RequestOptions['body']> | null
-type Answered = (error: Error | null, answer: Dispatcher.ResponseData) => void
+type Body = NonNullable<Dispatcher.DispatchOptions['body']> | null
+type Answered = (error: Error | null, answer?: Answer) => void
+
+/** A service's answer: whole where it is small, otherwise as it comes. */
+export interface Answer {
+  statusCode: number
+  headers: IncomingHttpHeaders
+  body: Buffer | Readable
+}
 
 /** What @fastify/reply-from sends by. (Its own types are those of an older undici, with the same `request`.) */
 export type Sender = Extract<NonNullable<FastifyHttpProxyOptions['undici']>, { request: unknown }>
@@ -27,7 +37,7 @@ export type Sender = Extract<NonNullable<FastifyHttpProxyOptions['undici']>, { r
 /** Sends requests to instances of services: each to the least busy, and to the next when that takes no connection. */
 export class Sending {
   readonly #agent: Agent
-  readonly #patience = new AsyncLocalStorage<AbortSignal>()
+  readonly #clients = new AsyncLocalStorage<ServerResponse>()
 
   /** `timeoutMs` is the patience with the head of an answer, and then with each part of its body. */
   constructor({ timeoutMs }: { timeoutMs: number }) {
@@ -35,23 +45,21 @@ export class Sending {
     this.#agent = new Agent({ ...connections, connect, headersTimeout: timeoutMs, bodyTimeout: timeoutMs })
   }
 
-  /** Whatever `proxy` sends is cancelled when `signal` aborts. (reply-from passes on no signal, so it goes around it.) */
-  until<T>(signal: AbortSignal, proxy: () => T): T {
-    return this.#patience.run(signal, proxy)
+  /** Whatever `proxy` sends is cancelled when this client leaves before its answer. (reply-from cancels nothing.) */
+  forClient<T>(client: ServerResponse, proxy: () => T): T {
+    return this.#clients.run(client, proxy)
   }
 
   /** Whatever origin is asked for: the instance is chosen here. */
   to(upstream: Upstream): Sender {
-    const balanced = this.#agent.compose((dispatch) => (options, handler) => {
-      new Delivery(upstream, { dispatch, options, handler }).tryNext()
-      return true
-    })
-    const request = (options: Dispatcher.RequestOptions, answered: Answered) => {
-      const signal = this.#patience.getStore() ?? null
-      const send = (body: Body) =>
-        balanced.request({ ...options, signal, body }, (error, answer) => {
-          if (!signal?.aborted) answered(error, answer) // otherwise nobody is there to be told, and nothing is wrong
-        })
+    const request = (options: Dispatcher.DispatchOptions, answered: Answered) => {
+      const client = this.#clients.getStore()
+      const send = (body: Body) => {
+        if (client?.destroyed) return // it has left while its body was read
+        const exchange = new Exchange(upstream, { agent: this.#agent, options: { ...options, body }, answered })
+        client?.once('close', () => exchange.clientLeft())
+        exchange.tryNext()
+      }
       const { body = null, headers } = options
       if (!(body instanceof Readable)) send(body)
       else if (isSmall(headers as IncomingHttpHeaders)) whenRead(body, send)
@@ -66,17 +74,21 @@ export class Sending {
 }
 
 interface Job {
-  dispatch: Dispatcher.Dispatch
+  agent: Agent
   options: Dispatcher.DispatchOptions
-  handler: Dispatcher.DispatchHandler
+  answered: Answered
 }
 
-/** One request on its way: until a connection stands, nothing of it has left, and it may go elsewhere. */
-class Delivery implements Dispatcher.DispatchHandler {
+/** One request and its answer: until a connection stands, nothing of it has left, and it may go elsewhere. */
+class Exchange implements Dispatcher.DispatchHandler {
   readonly #upstream: Upstream
   readonly #job: Job
   readonly #tried: Instance[] = []
-  #hasLeft = false
+  #controller: Dispatcher.DispatchController | undefined
+  #answer: Answer | undefined
+  /** Of a small answer. */
+  readonly #parts: Buffer[] = []
+  #state: 'under way' | 'over' | 'not wanted' = 'under way'
 
   constructor(upstream: Upstream, job: Job) {
     this.#upstream = upstream
@@ -89,40 +101,86 @@ class Delivery implements Dispatcher.DispatchHandler {
     if (instance === undefined) return false
     this.#tried.push(instance)
     instance.inFlight++
-    const { dispatch, options } = this.#job
-    dispatch({ ...options, origin: instance.url }, this)
+    const { agent, options } = this.#job
+    options.origin = instance.url
+    agent.dispatch(options, this)
     return true
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
-    this.#hasLeft = true
-    this.#job.handler.onRequestStart?.(controller, context)
+  /** Nobody is there to be told, and nothing is wrong. */
+  clientLeft(): void {
+    if (this.#state !== 'under way') return
+    this.#state = 'not wanted'
+    this.#controller?.abort(notWanted)
   }
 
-  onResponseStart(...head: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>): void {
-    this.#job.handler.onResponseStart?.(...head)
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#state === 'not wanted') controller.abort(notWanted)
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
+    if (statusCode < 200) return // more is to come
+    const isWhole = isSmall(headers) && statusCode !== 204 && statusCode !== 304
+    const body = isWhole ? nothing : new AnswerBody(controller)
+    this.#answer = { statusCode, headers, body }
+    if (!isWhole) this.#job.answered(null, this.#answer)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#job.handler.onResponseData?.(controller, chunk)
+    const body = this.#answer?.body
+    if (!(body instanceof Readable)) this.#parts.push(chunk)
+    else if (!body.push(chunk)) controller.pause()
   }
 
-  onResponseEnd(...end: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseEnd']>>): void {
+  onResponseEnd(): void {
     this.#instance.inFlight--
-    this.#job.handler.onResponseEnd?.(...end)
+    if (this.#state === 'not wanted') return
+    this.#state = 'over'
+    const answer = this.#answer as Answer
+    if (answer.body instanceof Readable) return void answer.body.push(null)
+    answer.body = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts)
+    this.#job.answered(null, answer)
   }
 
-  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#instance.inFlight--
-    if (!this.#hasLeft && isUnreachable(error)) {
+    const isWanted = this.#state === 'under way'
+    if (this.#controller === undefined && isUnreachable(error)) {
       this.#instance.leaveOut()
-      if (this.tryNext()) return
+      if (isWanted && this.tryNext()) return
     }
-    this.#job.handler.onResponseError?.(controller, error)
+    if (isWanted) this.#state = 'over'
+    const body = this.#answer?.body
+    if (body instanceof Readable) body.destroy(error)
+    else if (isWanted) this.#job.answered(error)
   }
 
   get #instance(): Instance {
     return this.#tried.at(-1) as Instance
+  }
+}
+
+const notWanted = new DOMException('The client went away.', 'AbortError')
+const nothing = Buffer.alloc(0)
+
+/** A large answer, or one that comes bit by bit: the service waits for who reads it. */
+class AnswerBody extends Readable {
+  readonly #controller: Dispatcher.DispatchController
+
+  constructor(controller: Dispatcher.DispatchController) {
+    super()
+    this.#controller = controller
+  }
+
+  override _read(): void {
+    this.#controller.resume()
+  }
+
+  /** Breaks the answer off, unless all of it has come. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#controller.abort(error ?? notWanted)
+    done(error)
   }
 }
 

@@ -1,7 +1,11 @@
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
 import type { App } from '@knowalledge/service-kit'
 import t from 'tap'
-import { gatewayForTest } from './fixtures.ts'
+import { Sending } from '../src/sending.ts'
+import { createUpstreams } from '../src/upstreams.ts'
+import { gatewayForTest, serviceForTest } from './fixtures.ts'
 
 t.test(
   'a client that leaves before its request is looked at has no address, and that is no fault of ours',
@@ -20,3 +24,28 @@ t.test(
     t.notOk(logged.some(({ error }) => error === 'internal_error'))
   },
 )
+
+t.test('a client that has left while its body was read is not asked for', async (t) => {
+  let calls = 0
+  const service = await serviceForTest(t, (_request, response) => {
+    calls++
+    response.end('{}')
+  })
+  const urls = { TEXT_GENERATION_URL: service, VISION_URL: service, IMAGE_GENERATION_URL: service }
+  const sending = new Sending({ timeoutMs: 5_000 })
+  t.teardown(() => sending.close())
+  const send = sending.to(createUpstreams(urls).all.vision).request as unknown as (
+    options: { path: string; method: string; headers: object },
+    answered: () => void,
+  ) => void
+  const ask = (client: PassThrough) =>
+    new Promise<void>((resolve) => {
+      sending.forClient(client as never, () => send({ path: '/', method: 'GET', headers: {} }, resolve))
+    })
+  const gone = new PassThrough()
+  gone.destroy()
+  await once(gone, 'close')
+  void ask(gone)
+  await ask(new PassThrough())
+  t.equal(calls, 1)
+})

@@ -195,7 +195,7 @@ async function appForTest(t: Test, config: Partial<typeof unlimited>) {
     if (given !== undefined) lookedUp.push(String(given))
     if (caller === 'nobody' || (given !== undefined && given !== 'good')) throw new HttpError('unauthorized', 'No.')
     const [, kind, id] = /^(\w+):(.*)$/.exec(String(caller)) as unknown as [string, Caller['kind'], string]
-    request.caller = { kind, id, tenant: undefined }
+    request.caller = { kind, id, tenant: undefined, address: request.ip }
   })
   app.get('/asks', { config: { endpoint: 'create_subtopics' } }, async () => ({}))
   t.teardown(() => app.close())

@@ -81,6 +81,40 @@ t.test('two that count in one Redis count together, and other deployments apart'
   t.match(counted, { count: 1 })
 })
 
+t.test('who asks in haste is counted ahead, and what was not asked is given back with the next command', async (t) => {
+  const server = await redisServerForTest(t)
+  const redis = server.connect()
+  const { add, clock } = countsForTest(t, redis)
+  const inRedis = async () => Number(await redis.get('{requests:test}:someone'))
+  await add()
+  clock.nowMs = 1_000
+  t.match(await add(), { count: 2 })
+  t.equal(await inRedis(), 2, 'one in a second is no haste')
+  clock.nowMs = 1_001
+  t.match(await add(), { count: 3, endsInMs: Number })
+  t.equal(await inRedis(), 3 + 62, 'a sixteenth of what is left')
+  const commands = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1])
+  const before = await commands()
+  for (let n = 4; n <= 40; n++) t.match(await add(), { count: n })
+  t.equal(await commands(), before, 'nobody asks Redis')
+  clock.nowMs = 10_000
+  t.match(await add(), { count: 41 })
+  t.equal(await inRedis(), 41, 'the rest was given back')
+})
+
+t.test('two gateways that count ahead let in as many as the limit says, and not one more', async (t) => {
+  const server = await redisServerForTest(t)
+  const gateways = [server.connect(), server.connect()].map((redis) => countsForTest(t, redis))
+  const max = 320
+  let letIn = 0
+  for (let asked = 0; asked < 4 * max; asked++) {
+    const { add, clock } = gateways[(asked >> 3) % 2] as (typeof gateways)[0]
+    clock.nowMs += 0.01
+    if ((await add({ max })).count <= max) letIn++
+  }
+  t.equal(letIn, max)
+})
+
 t.test('a count that has lost its end gets a new one: nobody is refused for ever', async (t) => {
   const redis = await redisForTest(t)
   await redis.set('{requests:test}:someone', 7)
@@ -96,7 +130,8 @@ t.test(
       const proxy = await faultProxyForTest(t, server.port)
       const redis = await connectForTest(t, proxy.port)
       await redis.ping()
-      const { add, faults } = countsForTest(t, redis, 50)
+      const { add: addTo, faults } = countsForTest(t, redis, 50)
+      const add = () => addTo({ max: 15 }) // too few to count ahead
       for (const _ of [1, 2, 3]) await add()
       proxy.mode = fault
       if (fault === 'refuse') proxy.cut()

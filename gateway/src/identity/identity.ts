@@ -79,8 +79,9 @@ export class Identity {
   requireCaller = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const caller = await this.#identify(request)
     if (caller === undefined) throw unauthorized(reply)
-    request.caller = caller
-    Object.assign(request.outcome, { caller: `${caller.kind} ${caller.id}`, tenant: caller.tenant?.id })
+    request.caller = { ...caller, address: request.caller.address }
+    request.outcome.caller = `${caller.kind} ${caller.id}`
+    request.outcome.tenant = caller.tenant?.id
   }
 
   /** An `onRequest` hook: `requireCaller`, by key. Throws HttpError 401. */
@@ -106,7 +107,7 @@ export class Identity {
     return { cookie, session: { ...session, key } }
   }
 
-  async #identify(request: FastifyRequest): Promise<Caller | undefined> {
+  async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address'> | undefined> {
     const secret = givenKey(request.headers)
     if (secret !== undefined) {
       const key = await this.#keyOf(secret)

@@ -1,9 +1,8 @@
-import type { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
-import { type App, clientSignal } from '@knowalledge/service-kit'
+import type { App } from '@knowalledge/service-kit'
 import type { FastifyReply } from 'fastify'
 import { answerHeaders, requestHeaders } from '../passed-headers.ts'
-import { Sending } from '../sending.ts'
+import { type Answer, Sending } from '../sending.ts'
 import { upstreamError } from '../upstream-errors.ts'
 import type { ServiceName, Upstreams } from '../upstreams.ts'
 
@@ -61,7 +60,7 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
       handler: (request, reply, path, options) => {
         const { tenant } = request.caller
         if (tenant) request.outcome.tenant = tenant.id
-        return sending.until(clientSignal(reply), () => reply.from(path, options))
+        return sending.forClient(reply.raw, () => reply.from(path, options))
       },
       replyOptions: {
         rewriteRequestHeaders: requestHeaders,
@@ -76,7 +75,7 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
 
 /** What reply-from hands over, whatever its types say. */
 interface UpstreamAnswer {
-  stream: Readable
+  stream: Answer['body']
 }
 
 function send(reply: FastifyReply, { stream }: UpstreamAnswer): void {

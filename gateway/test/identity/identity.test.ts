@@ -197,10 +197,12 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
     scope.get('/caller', async ({ caller }) => caller)
   })
   const tenant = { id: 'school-b', limits: { rpm: 5 } }
-  t.same((await app.inject({ url: '/caller', headers: bearer(secret) })).json(), { kind: 'key', id: key.id, tenant })
+  const address = '127.0.0.1'
+  const byKey = await app.inject({ url: '/caller', headers: bearer(secret) })
+  t.same(byKey.json(), { kind: 'key', id: key.id, tenant, address })
   const made = await identity?.sessions.create(key.id)
   const byCookie = await app.inject({ url: '/caller', headers: { cookie: `kae_session=${made?.cookie}` } })
-  t.same(byCookie.json(), { kind: 'session', id: made?.session.id, tenant })
+  t.same(byCookie.json(), { kind: 'session', id: made?.session.id, tenant, address })
   t.match(
     lines.map((line) => JSON.parse(line) as object),
     [

@@ -40,7 +40,7 @@ export class Attendance {
     clearInterval(this.#timer)
   }
 
-  /** Redis has counted this instance for the first time, at `nowMs`, among `instances` that there are or may be. */
+  /** Redis has counted this instance for the first time, at `nowMs`, among `instances`. */
   registered(instances: number, nowMs: number): void {
     this.#seniorAtMs ??= instances > 1 ? nowMs + 3 * this.beatMs : nowMs
   }

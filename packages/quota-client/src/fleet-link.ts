@@ -228,7 +228,7 @@ export class FleetLink {
       this.breaker.succeeded()
       if (!reply.decided) return await (this.state?.epoch === state?.epoch ? this.report() : undefined)
       this.learn(reply)
-      this.#registered(reply)
+      attendance.registered(reply.state?.instances ?? 1, reply.nowMs)
       this.#forgetIdleTenants()
     } catch (error) {
       this.fault(error)
@@ -250,15 +250,10 @@ export class FleetLink {
     this.#mustReport = false
     if (this.#sight === undefined) return
     const { state, atMs } = this.#sight
-    this.#registered({ state, nowMs: atMs })
+    this.attendance.registered(state.instances, atMs)
     this.leavePhase(atMs)
     if (this.alone !== undefined && state.phaseEndsMs - atMs > newcomersWaitMs)
       this.#announce(new Error('the shared state was lost or out of reach; others have to report'))
-  }
-
-  #registered({ state, nowMs }: Pick<Reply, 'state' | 'nowMs'>): void {
-    const { assumedInstances } = this.#settings
-    this.attendance.registered(Math.max(state?.instances ?? 0, assumedInstances), nowMs)
   }
 
   /** Tries in the background until Redis answers a harmless question, then reports. */

@@ -10,9 +10,6 @@ export interface LastSight {
   atMs: number
 }
 
-const nothing: Amount = { requests: 0, tokens: 0 }
-const unused = { window: nothing, day: nothing, dayEndMs: 0, shrinkage: { sinceMs: 0, factor: 1 } }
-
 /**
  * What one of `instances` may take of one account while nobody sees the others' use: limit ÷ instances, less the same
  * part of the fleet's last known use. Then all of them together stay within the limit.
@@ -32,24 +29,24 @@ export class LocalShare {
   }
 
   /**
-   * Counts the fleet's last known use, none without a sight; with others there, all of the window as used now: what they
-   * took since it was seen, and take until they know of the fault, may be all.
+   * Counts the fleet's last known use; with others there, all of the window as used now: what they took since it was seen,
+   * and take until they know of the fault, may be all. Without a sight the account is taken for unused.
    */
   seed(sight: LastSight | undefined, at: { limits: QuotaLimits; nowMs: number; dayEnds: DayEnds }): void {
     this.roll(at.nowMs, at.dayEnds)
-    const isAlone = this.#instances === 1
-    if (sight === undefined && isAlone) return
-    const { window, day, dayEndMs, shrinkage } = sight?.state ?? unused
-    const use = isAlone ? window : { requests: at.limits.rpm, tokens: at.limits.tpm }
-    const bucket = this.#share.bucketAt(isAlone && sight !== undefined ? sight.atMs : at.nowMs)
+    if (sight === undefined) return
+    const { state } = sight
+    const trusted = this.#instances === 1
+    const use = trusted ? state.window : { requests: at.limits.rpm, tokens: at.limits.tpm }
+    const bucket = trusted ? this.#share.bucketAt(sight.atMs) : this.#share.bucketAt(at.nowMs)
     for (const [account, parts] of [
       [this.#share, this.#instances],
       [this.whole, 1],
     ] as const) {
-      account.shrinkage = shrinkage
+      account.shrinkage = state.shrinkage
       const part = (amount: Amount) => ({ requests: amount.requests / parts, tokens: amount.tokens / parts })
       account.adjust({ bucket, dayEndMs: 0 }, part(use))
-      account.adjust({ bucket: Number.NEGATIVE_INFINITY, dayEndMs }, part(day))
+      account.adjust({ bucket: Number.NEGATIVE_INFINITY, dayEndMs: state.dayEndMs }, part(state.day))
     }
   }
 

@@ -63,9 +63,12 @@ export class RedisStore implements Store {
       await link.ready()
       const kind = pauseKind(request.limitType)
       const call = { windowMs, dayEnds: link.dayEndsText(), kind, untilMs: request.untilMs ?? 0 }
-      const reply = await link.within(link.scripts.pause(call))
+      let reply = await link.within(link.scripts.pause(call))
+      if (!reply.decided) {
+        await link.report() // and makes a state, in which the limits can shrink
+        reply = await link.within(link.scripts.pause(call))
+      }
       if (reply.state !== null) link.gate.learn(reply.state.pause)
-      if (!reply.decided) await link.report()
     } catch (error) {
       link.fault(error) // the gate knows the pause; the report carries it to the fleet
     }

@@ -12,7 +12,7 @@ const limit = 24
 /** A place where instances with a pool in common start, each with a connection of its own that can fail. */
 async function placeForTest(t: Test) {
   const server = await redisServerForTest(t)
-  const begin = async ({ waiting = true }: { waiting?: boolean } = {}) => {
+  const begin = async ({ waiting = true, assumedInstances = 3 } = {}) => {
     const proxy = await faultProxyForTest(t, server.port)
     if (!waiting) proxy.mode = 'refuse'
     const redis = new Redis(proxy.port, '127.0.0.1', quotaRedisOptions())
@@ -24,7 +24,7 @@ async function placeForTest(t: Test) {
       pool: 'newcomers',
       limits: { ...roomy, rpm: limit },
       windowMs,
-      assumedInstances: 3,
+      assumedInstances,
       onFault: ({ state }) => faults.push(state),
     })
     t.teardown(async () => {
@@ -121,7 +121,7 @@ t.test('one that started without Redis and is the first when it is back, empty, 
   let granted = 1 + (await take(old.quota, limit))
   old.proxy.mode = 'refuse'
   old.proxy.cut()
-  const late = await begin({ waiting: false })
+  const late = await begin({ waiting: false, assumedInstances: 1_000 })
   granted += await take(late.quota, 3)
   await server.connect().flushall()
   late.proxy.mode = 'pass'

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
+import sonicBoom from 'sonic-boom'
 
 /** Where a library may log headers: @fastify/multipart does, at trace level. Wildcards would be paid for by every line. */
 const headersIn = ['', 'headers.', 'req.headers.', 'request.headers.', 'options.headers.', 'busboyOptions.headers.']
@@ -16,7 +17,46 @@ export interface LoggerOptions {
 /** JSON lines, or coloured lines where a person watches. Everything that could hold a secret is left out at the source. */
 export function createLogger({ level, pretty = process.stdout.isTTY, destination }: LoggerOptions): Logger {
   const options = { level, redact: { paths: secretPaths, censor: '[hidden]' } }
-  return pretty ? pino({ ...options, transport: forPeople }) : pino(options, destination ?? pino.destination(1))
+  return pretty ? pino({ ...options, transport: forPeople }) : pino(options, destination ?? linesToStdout())
+}
+
+const bufferedBytes = 8 * 1024
+const bufferedForMs = 100
+/** Of lines that nobody reads: then new ones are dropped. */
+const unreadBytes = 8 * 1024 * 1024
+/** Times of 100 ms that the end of the process waits for a reader that is behind. */
+const triesAtTheEnd = 10
+const { error: errorLevel } = pino.levels.values as { error: number }
+
+/**
+ * Writes when there are many lines, after a tenth of a second, with an error and at the end of the process: a write for each
+ * line costs more than making it. (By sonic-boom itself: the one that pino brings can try for ever to write to a reader that has gone.)
+ */
+function linesToStdout(): DestinationStream {
+  let triesLeft = Number.POSITIVE_INFINITY
+  const stdout = new sonicBoom.SonicBoom({
+    fd: 1,
+    sync: false,
+    minLength: bufferedBytes,
+    periodicFlush: bufferedForMs,
+    maxLength: unreadBytes,
+    retryEAGAIN: () => triesLeft-- > 0,
+  })
+  stdout.on('error', () => {}) // who reads has gone, or the disk is full: this is where it would be said
+  process.once('exit', () => {
+    triesLeft = triesAtTheEnd
+    try {
+      stdout.flushSync()
+    } catch {} // the same
+  })
+  return {
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write(line: string) {
+      stdout.write(line)
+      if (this.lastLevel >= errorLevel) stdout.flush()
+    },
+  } as DestinationStream & { lastLevel: number }
 }
 
 const forPeople = {

@@ -1,4 +1,7 @@
-import t from 'tap'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
 import { createLogger } from '../src/logger.ts'
 
 t.test('credentials are hidden where libraries log headers', async (t) => {
@@ -20,4 +23,52 @@ t.test('credentials are hidden where libraries log headers', async (t) => {
     t.notMatch(line, 'secret')
     t.match(line, 'shown')
   }
+})
+
+const main = new URL('../src/logger.ts', import.meta.url)
+
+/** A process that logs to a pipe, as in production. */
+function loggingProcessForTest(t: Test, script: string) {
+  const source = `import { createLogger } from ${JSON.stringify(main.href)}
+const logger = createLogger({ level: 'info', pretty: false })
+${script}`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  return child
+}
+
+t.test('a reader of stdout that has gone does not keep the process from working and ending', async (t) => {
+  const child = loggingProcessForTest(
+    t,
+    `process.on('SIGTERM', () => {
+      for (let n = 0; n < 20; n++) logger.info({ padding: 'x'.repeat(1_000) }, 'to nobody')
+      process.exit(3)
+    })
+    setInterval(() => {}, 1_000)
+    process.stderr.write('up')`,
+  )
+  await once(child.stderr, 'data')
+  child.stdout.destroy()
+  await once(child.stdout, 'close')
+  child.kill('SIGTERM')
+  t.same(await once(child, 'exit'), [3, null])
+})
+
+t.test('every line is out when the process ends, and an error before that', async (t) => {
+  const child = loggingProcessForTest(
+    t,
+    `for (let n = 0; n < 3; n++) logger.info({ n }, 'line')
+    logger.error('soon')
+    process.on('SIGTERM', () => {
+      logger.info('last')
+      process.exit()
+    })
+    setInterval(() => {}, 1_000)`,
+  )
+  const lines: { msg: string }[] = []
+  for await (const line of createInterface(child.stdout)) {
+    lines.push(JSON.parse(line))
+    if (lines.at(-1)?.msg === 'soon') child.kill('SIGTERM')
+  }
+  t.match(lines, [{ n: 0 }, { n: 1 }, { n: 2 }, { msg: 'soon' }, { msg: 'last' }])
 })
