@@ -147,21 +147,29 @@ export class RequestCounts {
     const keys: string[] = []
     const terms: number[] = []
     for (const [key, { window, answers }] of batch) {
-      const { back, ahead } = this.#aheadOf(key)
+      const { back, ahead } = this.#aheadOf(key, answers)
       keys.push(this.#keyPrefix + key)
       terms.push(answers.length, back, ahead, window.max, window.windowMs)
     }
     this.#redis?.countRequests(keys.length, ...keys, ...terms, done)
   }
 
-  /** What was counted ahead for this window and not asked, and what is to be counted ahead now. */
-  #aheadOf(key: string): { back: number; ahead: number } {
+  /**
+   * What was counted ahead for this window and not asked, and what is to be counted ahead now. The first who wait have the
+   * places that were counted ahead: behind another gateway's crowd they would find none.
+   */
+  #aheadOf(key: string, answers: Answer[]): { back: number; ahead: number } {
     const known = this.#known.get(key)
     const nowMs = this.#now()
     if (known === undefined || nowMs >= known.endsAtMs) return { back: 0, ahead: 0 }
+    const ahead = Math.floor((known.used * aheadMs) / Math.max(1, nowMs - known.askedAtMs))
+    for (const answer of answers.splice(0, known.held)) {
+      known.held--
+      answer({ count: ++known.count, endsInMs: known.endsAtMs - nowMs })
+    }
     const back = known.held
     known.held = 0
-    return { back, ahead: Math.floor((known.used * aheadMs) / Math.max(1, nowMs - known.askedAtMs)) }
+    return { back, ahead }
   }
 
   #answer(batch: Batch, counts: number[]): void {

@@ -115,6 +115,22 @@ t.test('two gateways that count ahead let in as many as the limit says, and not 
   t.equal(letIn, max)
 })
 
+t.test('a place that was counted ahead is not lost behind the crowd of another gateway', async (t) => {
+  const server = await redisServerForTest(t)
+  const [one, other] = [server.connect(), server.connect()].map((redis) => countsForTest(t, redis)) as [
+    ReturnType<typeof countsForTest>,
+    ReturnType<typeof countsForTest>,
+  ]
+  const max = 40
+  for (const _ of [1, 2]) await one.add({ max })
+  one.clock.nowMs = 1
+  await one.add({ max }) // and two more places
+  const crowd = await Promise.all(Array.from({ length: 60 }, () => other.add({ max })))
+  one.clock.nowMs = 10_000
+  const late = [await one.add({ max }), await one.add({ max }), await one.add({ max })]
+  t.equal(3 + [...crowd, ...late].filter(({ count }) => count <= max).length, max)
+})
+
 t.test('a count that has lost its end gets a new one: nobody is refused for ever', async (t) => {
   const redis = await redisForTest(t)
   await redis.set('{requests:test}:someone', 7)

@@ -26,10 +26,10 @@ const bufferedForMs = 100
 const unreadBytes = 8 * 1024 * 1024
 /** Times of 100 ms that the end of the process waits for a reader that is behind. */
 const triesAtTheEnd = 10
-const { error: errorLevel } = pino.levels.values as { error: number }
+const { warn: warnLevel } = pino.levels.values as { warn: number }
 
 /**
- * Writes when there are many lines, after a tenth of a second, with an error and at the end of the process: a write for each
+ * Writes when there are many lines, after a tenth of a second, with a warning and at the end of the process: a write for each
  * line costs more than making it. (By sonic-boom itself: the one that pino brings can try for ever to write to a reader that has gone.)
  */
 function linesToStdout(): DestinationStream {
@@ -54,7 +54,7 @@ function linesToStdout(): DestinationStream {
     lastLevel: 0,
     write(line: string) {
       stdout.write(line)
-      if (this.lastLevel >= errorLevel) stdout.flush()
+      if (this.lastLevel >= warnLevel) stdout.flush()
     },
   } as DestinationStream & { lastLevel: number }
 }

@@ -54,11 +54,11 @@ t.test('a reader of stdout that has gone does not keep the process from working 
   t.same(await once(child, 'exit'), [3, null])
 })
 
-t.test('every line is out when the process ends, and an error before that', async (t) => {
+t.test('every line is out when the process ends, and a warning before that', async (t) => {
   const child = loggingProcessForTest(
     t,
     `for (let n = 0; n < 3; n++) logger.info({ n }, 'line')
-    logger.error('soon')
+    logger.warn('soon')
     process.on('SIGTERM', () => {
       logger.info('last')
       process.exit()
