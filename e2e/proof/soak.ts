@@ -36,8 +36,9 @@ export const soak: Part = {
         ...doorEnv,
         QUOTA_TPM: '1000000000',
         QUOTA_TPD: '1000000000',
-        // As V8 sizes its heap in the containers of k8s/: with the memory of a whole machine it collects too late to be judged.
-        NODE_OPTIONS: '--max-old-space-size=128',
+        // As V8 sizes its heap in the containers of k8s/. With the memory of a whole machine it collects too late to be judged, and
+        // doubles the place for young objects minutes apart, up to 128 MiB, while what lives on stays at 25.
+        NODE_OPTIONS: '--max-old-space-size=128 --max-semi-space-size=8',
         // Small, so that the memory that they may take is taken before it is looked at.
         CACHE_MAX_ITEMS: '100',
         CACHE_MAX_MEGABYTES: '2',

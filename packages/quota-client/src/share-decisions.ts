@@ -20,6 +20,7 @@ export function decideAlone(link: FleetLink, ask: Ask): Taken | Shortfall {
 
 /** After a fault, until all have reported, Redis and the share must both agree: answers what the share does not hold. */
 export function keepToShare(link: FleetLink, group: Group): void {
+  if (link.alone === undefined) return // nearly always
   const nowMs = link.nowMs()
   link.leavePhase(nowMs)
   const { alone } = link
