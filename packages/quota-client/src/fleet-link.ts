@@ -12,18 +12,13 @@ import type { FleetState } from './fleet-state.ts'
 import { LocalShare } from './local-share.ts'
 import type { StoreSettings } from './memory-store.ts'
 import { PauseGate } from './pause-gate.ts'
-import { Posting } from './posting.ts'
+import { newcomersWaitMs, Posting } from './posting.ts'
 import { RedisClock } from './redis-clock.ts'
 import { type Reply, Scripts } from './scripts.ts'
 import type { QuotaClientOptions } from './types.ts'
 
 /** Trials without an answer after which a connection that seems open is given up: a second or more. */
 const trialsPerConnection = 5
-/**
- * How long those who find no state wait before they take from a new one: Redis may have lost one, and who knew it is back
- * by then. A connection is tried again within 500 ms (redis-options.ts), Redis every 250 ms.
- */
-export const newcomersWaitMs = 1_000
 
 export interface LinkSettings extends StoreSettings {
   assumedInstances: number
@@ -193,8 +188,8 @@ export class FleetLink {
   }
 
   /**
-   * Back to deciding together, or to the phase that it was in. Alone, who shares the quota takes nothing for a window: sooner than that nobody has anything
-   * to report, and if the state itself was lost, the next call says so.
+   * Back to deciding together, or to the phase that it was in. Alone, who shares the quota takes nothing for a window: sooner
+   * than that nobody has anything to report, and if the state itself was lost, the next call says so.
    */
   async rejoin(): Promise<void> {
     if (this.#owesReport()) return await this.report()

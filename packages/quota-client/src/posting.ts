@@ -1,7 +1,13 @@
-import { type FleetLink, type LinkSettings, newcomersWaitMs } from './fleet-link.ts'
+import type { FleetLink, LinkSettings } from './fleet-link.ts'
 import { pauseKind } from './fleet-state.ts'
 import type { Ledger } from './ledger.ts'
 import type { Reply } from './scripts.ts'
+
+/**
+ * How long those who find no state wait before they take from a new one: Redis may have lost one, and who knew it is back
+ * by then. A connection is tried again within 500 ms (redis-options.ts), Redis every 250 ms.
+ */
+export const newcomersWaitMs = 1_000
 
 /** Posts what an instance used: of the pool first, then of each tenant. */
 export class Posting {
