@@ -42,7 +42,8 @@ end
 local before = { s[INSTANCES], s[HUNGRY], s[HUNGRY_USE], s[PHASE_ENDS] }
 s[INSTANCES], s[HUNGRY], s[HUNGRY_USE] = redis.call('ZCARD', instances), count, total
 if s[PHASE_ENDS] > 0 then
-  s[INSTANCES] = max(s[INSTANCES], s[PHASE_INSTANCES])
+  -- Those that newcomers only assume are not there.
+  if s[EPOCH] ~= s[BIRTH] then s[INSTANCES] = max(s[INSTANCES], s[PHASE_INSTANCES]) end
   if NOW >= s[PHASE_ENDS] then s[PHASE_ENDS] = 0 end
 end
 if s[INSTANCES] ~= before[1] or count ~= before[2] or total ~= before[3] or s[PHASE_ENDS] ~= before[4] then

@@ -59,6 +59,17 @@ t.test('the first to find no state waits for those who may have lost one, and th
   t.same(faults, [], 'a beginning is no fault')
 })
 
+t.test(
+  'those that a first one only assumed are not there: Redis lost right after, it goes on as the only one',
+  async (t) => {
+    const { begin } = await placeForTest(t)
+    const { quota, proxy } = await begin()
+    await untilGranted(quota)
+    proxy.mode = 'swallow-requests'
+    t.match(await quota.reserve(ask()), { granted: true, degraded: true })
+  },
+)
+
 t.test('as many as are assumed have found no state: they need not wait', async (t) => {
   const { begin } = await placeForTest(t)
   const fleet = [await begin(), await begin(), await begin()]
