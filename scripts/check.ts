@@ -8,6 +8,7 @@ const steps: [name: string, command: string, ...args: string[]][] = [
   ["README's settings", 'node', 'scripts/settings-table.ts', '--check'],
   ['test runner', 'tap', 'build'], // an install undoes it: without it tap would compile the TypeScript itself
   ['tests', 'tap', '{gateway,packages/*,services/*}/test/**/*.test.ts'],
+  ['simulation of the quota', 'node', 'packages/quota-client/sim/main.ts'],
   // Each of these starts a whole fleet, and some measure a promised time: one after the other.
   ['end-to-end tests', 'tap', '--jobs=1', 'e2e/*.test.ts'],
 ]

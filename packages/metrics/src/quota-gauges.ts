@@ -12,6 +12,7 @@ export function createQuotaRefresh(
   readQuota: () => Promise<QuotaGauges>,
 ): () => Promise<{ degraded: boolean }> {
   const gauges = quotaInstruments(registry)
+  const counted: Record<string, number> = {}
   let begun = 0
   let shown = 0
 
@@ -24,10 +25,18 @@ export function createQuotaRefresh(
       if (turn > shown) {
         shown = turn
         show(gauges, usage)
+        count(usage.heldMs)
       }
       return usage.degraded
     } catch {
       return true // the cause is the quota client's to log; here it is the gauge quota_degraded
+    }
+  }
+
+  function count(heldMs: QuotaGauges['heldMs']): void {
+    for (const [cause, ms] of Object.entries(heldMs)) {
+      gauges.holds.inc({ cause }, (ms - (counted[cause] ?? 0)) / 1000)
+      counted[cause] = ms
     }
   }
 
@@ -38,7 +47,8 @@ export function createQuotaRefresh(
   }
 }
 
-function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens }: QuotaGauges): void {
+function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens, hold }: QuotaGauges): void {
+  gauges.holdSeconds.set((hold?.endsInMs ?? 0) / 1000)
   gauges.requestsMinute.set(requests.perMinute.current)
   gauges.requestsDay.set(requests.perDay.current)
   gauges.tokensMinute.set(tokens.perMinute.current)
