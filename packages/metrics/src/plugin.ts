@@ -100,11 +100,11 @@ function remembered<T>(made: Map<string, T>, name: string, make: () => T): T {
 /** What is read when scraped, and not recorded when it happens. */
 function scrapeRefresh({ metrics, quota, cacheItems, redisCircuit }: MetricsPluginOptions): () => Promise<void> {
   const items = cacheItemsGauge(metrics.registry)
-  const writable = redisCircuit && redisWritableGauge(metrics.registry)
+  const writableGauge = redisCircuit && redisWritableGauge(metrics.registry)
   const refreshQuota = quota && createQuotaRefresh(metrics.registry, quota)
   return async () => {
-    const { degraded } = (await refreshQuota?.()) ?? { degraded: false }
-    writable?.set({ store: 'quota' }, degraded ? 0 : 1)
+    const { degraded, writable } = (await refreshQuota?.()) ?? { degraded: false, writable: false }
+    if (refreshQuota) writableGauge?.set({ store: 'quota' }, writable ? 1 : 0)
     if (redisCircuit) metrics.circuitBreakerState('redis', degraded ? 'open' : redisCircuit())
     if (cacheItems) items.set({ layer: 'memory' }, cacheItems().memory)
   }

@@ -10,9 +10,10 @@ const quotaReadTimeoutMs = 10
 export function createQuotaRefresh(
   registry: Registry,
   readQuota: () => Promise<QuotaGauges>,
-): () => Promise<{ degraded: boolean }> {
+): () => Promise<{ degraded: boolean; writable: boolean }> {
   const gauges = quotaInstruments(registry)
   const counted: Record<string, number> = {}
+  let writable = false
   let begun = 0
   let shown = 0
 
@@ -27,8 +28,10 @@ export function createQuotaRefresh(
         show(gauges, usage)
         count(usage.heldMs)
       }
+      writable = !usage.degraded
       return usage.degraded
     } catch {
+      writable = false
       return true // the cause is the quota client's to log; here it is the gauge quota_degraded
     }
   }
@@ -43,7 +46,7 @@ export function createQuotaRefresh(
   return async () => {
     const degraded = await within(quotaReadTimeoutMs, read(), true)
     gauges.degraded.set(degraded ? 1 : 0)
-    return { degraded }
+    return { degraded, writable }
   }
 }
 

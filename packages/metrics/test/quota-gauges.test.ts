@@ -106,6 +106,14 @@ t.test('an answer that came too late is the last known one for the next scrape',
   t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
 })
 
+t.test('a reading that takes longer than a scrape does not say that Redis takes no writes', async (t) => {
+  let answer: Promise<QuotaGauges> = Promise.resolve(usage)
+  const { scrape } = await build(t, { quota: () => answer, redisCircuit: () => 'closed' })
+  await scrape()
+  answer = new Promise(() => {})
+  t.equal(samples(await scrape()).get('redis_writable{store="quota"}'), 1)
+})
+
 t.test('an old answer never replaces a newer one', async (t) => {
   const slow = Promise.withResolvers<QuotaGauges>()
   let answer: Promise<QuotaGauges> = slow.promise

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, redisServerForTest } from '@knowalledge/testing'
+import { faultProxyForTest, redisServerForTest } from '@knowalledge/testing'
 import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { QuotaClient, UnavailableCause } from '../src/index.ts'
@@ -29,7 +29,11 @@ const refusals: Refusal[] = [
   {
     name: 'that became a replica',
     cause: 'read_only',
-    refuse: async (redis) => redis.replicaof('127.0.0.1', await freePort()),
+    async refuse(redis, t) {
+      const master = await faultProxyForTest(t, 1) // keeps its port, lest the server of another test be there
+      master.mode = 'refuse'
+      await redis.replicaof('127.0.0.1', master.port)
+    },
     accept: (redis) => redis.replicaof('NO', 'ONE'),
   },
   {

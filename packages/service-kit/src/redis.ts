@@ -116,13 +116,13 @@ export function redisFaults(log: Logger) {
   return {
     /** The `onFault` of one client. */
     of(part: string) {
-      return ({ state, cause, reason = 'unreachable' }: RedisFault): void => {
+      return ({ state, cause, reason }: RedisFault): void => {
         if (state === 'recovered') {
           degraded.delete(part)
           log.info({ part }, 'redis available again, leaving degraded mode')
         } else {
           degraded.add(part)
-          const remedy = redisRemedy(reason)
+          const remedy = reason && redisRemedy(reason)
           log.warn({ part, reason, remedy, err: cause }, 'redis unavailable, entering degraded mode')
         }
       }
