@@ -116,3 +116,8 @@ t.test('takes any language tag', (t) => {
   }
   t.end()
 })
+
+t.test('"A.I." is no end of a sentence', (t) => {
+  t.ok(types(`As an A.I. language model, I cannot explain this. ${good}`).includes('refusal'))
+  t.end()
+})
