@@ -5,6 +5,8 @@ import { scriptFits, topicality } from './topicality.ts'
 import type { QualityReport } from './types.ts'
 import { sentences, type WordCounts, wordCounts } from './words.ts'
 
+/** A longer text is not looked at: it bounds the work, and `unusableWords` words of 16 characters fit. */
+const maxCharacters = 16_384
 const minWords = 20
 const maxWords = 500
 /** A text with more words is an essay and not an explanation. */
@@ -19,6 +21,10 @@ export function checkExplanation(
   context: { topic: string; subtopic: string; language: string },
 ): QualityReport {
   const findings = new Findings()
+  if (text.length > maxCharacters) {
+    findings.issue('too_long', `The explanation has more than ${maxCharacters} characters.`)
+    return findings.report()
+  }
   const words = wordCounts(text)
   if (words.all === 0) {
     findings.issue('empty', 'The explanation is empty.')

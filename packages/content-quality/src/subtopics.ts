@@ -11,6 +11,10 @@ const minLetters = 3
 const maxWords = 8
 /** Beyond this an entry is a sentence and not a subtopic. */
 const unusableWords = 12
+/** A longer entry is unusable; only this much of it is searched for a refusal. With `maxEntries` it bounds the work. */
+const maxCharacters = 256
+/** Entries after these are unusable. */
+const maxEntries = 1_000
 /** Fewer than this share of the requested number is not an answer. */
 const minShare = 2 / 3
 
@@ -61,21 +65,22 @@ export function checkSubtopics(
 
 function sortOut(subtopics: string[]): Sorted {
   const sorted: Sorted = { accepted: [], long: 0, keys: new Set(), duplicates: 0, unusable: 0, refusals: 0 }
-  const entries = subtopics.filter((subtopic) => subtopic.trim() !== '')
+  const entries = subtopics.slice(0, maxEntries).filter((subtopic) => subtopic.trim() !== '')
   sorted.unusable = subtopics.length - entries.length
   for (const entry of withoutNumbering(entries)) sortOne(sorted, entry)
   return sorted
 }
 
 function sortOne(sorted: Sorted, entry: string): void {
-  const subtopic = cleanPhrase(entry)
+  const start = entry.slice(0, maxCharacters)
+  const subtopic = cleanPhrase(start)
   const folded = fold(subtopic)
-  const foldedSentences = sentences(entry).map((sentence) => (sentence === subtopic ? folded : fold(sentence)))
-  const refuses = isRefusal(entry, foldedSentences)
+  const foldedSentences = sentences(start).map((sentence) => (sentence === subtopic ? folded : fold(sentence)))
+  const refuses = isRefusal(start, foldedSentences)
   const { letters } = survey(subtopic)
   const words = contentWordsAbove(subtopic, maxWords)
   if (refuses) sorted.refusals += 1
-  if (refuses || words > unusableWords || letters < minLetters) {
+  if (refuses || entry.length > maxCharacters || words > unusableWords || letters < minLetters) {
     sorted.unusable += 1
     return
   }

@@ -7,6 +7,8 @@ import type { QualityReport } from './types.ts'
 import { sentences, wordCounts } from './words.ts'
 
 const maxWords = 10
+/** A longer text is not looked at, which bounds the work. */
+const maxCharacters = 2_048
 /** This many words with a full stop are a sentence, whatever they say. */
 const sentenceWords = 8
 
@@ -32,9 +34,16 @@ const statesSomething = compile(
   '\\b(?:is|are|was|were|shows?|depicts?|displays?|contains?|has|have|can be|es|son|está|están|muestra|hay|est|sont|montre|représente|ist|sind|zeigt|war|waren|gibt)\\b|(?:是|了|着)|(?:です|ます|ました|ている|である)[。.]?$|(?:هو|هي|يكون|تظهر)|(?:הוא|היא|מציגה|נמצא)',
 )
 
-/** Checks the generated topic of an image; `accepted` is it without label, quotes, Markdown and full stop. */
+/**
+ * Checks the generated topic of an image; `accepted` is it without label, quotes, Markdown and full stop, and empty when the
+ * text was too long to be looked at.
+ */
 export function checkTopic(text: string, context: { language: string }): QualityReport & { accepted: string } {
   const findings = new Findings()
+  if (text.length > maxCharacters) {
+    findings.issue('too_long', `The topic has more than ${maxCharacters} characters.`)
+    return { ...findings.report(), accepted: '' }
+  }
   const cleaned = cleanPhrase(text)
   const accepted = cleanPhrase(cleaned.replace(label, ''))
   const words = wordCounts(accepted)

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { hasMarkdownHeader, isCutOff } from '../src/explanation.ts'
 import { fold, foldMarks } from '../src/folding.ts'
+import { checkExplanation, checkSubtopics, checkTopic } from '../src/index.ts'
 import { cleanPhrase, withoutNumbering } from '../src/phrase-cleaning.ts'
 import { isRefusal } from '../src/refusals.ts'
 import { isNoAnswer, isSentence } from '../src/topic.ts'
@@ -51,6 +52,9 @@ const checks: [name: string, check: (text: string) => unknown, beginnings: strin
   ['mostContentWords', mostContentWords, ['']],
   ['topicality', (text) => topicality(foldMarks(text), context), ['', 'x']],
   ['scriptFits', (text) => scriptFits(foldMarks(text), 'en'), ['']],
+  ['checkExplanation', (text) => checkExplanation(text, context), ['']],
+  ['checkTopic', (text) => checkTopic(text, context), ['']],
+  ['checkSubtopics', (text) => checkSubtopics([text], { topic: 'x', expectedCount: 1 }), ['']],
 ]
 
 function cpuMs(work: () => unknown): number {
