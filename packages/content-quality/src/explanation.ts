@@ -5,7 +5,7 @@ import { scriptFits, topicality } from './topicality.ts'
 import type { QualityReport } from './types.ts'
 import { sentences, type WordCounts, wordCounts } from './words.ts'
 
-/** A longer text is not looked at: it bounds the work, and `unusableWords` words of 16 characters fit. */
+/** A longer text is not checked any further: this bounds the work, and `unusableWords` words of 16 characters fit. */
 const maxCharacters = 16_384
 const minWords = 20
 const maxWords = 500
@@ -63,7 +63,7 @@ function checkSubject(findings: Findings, text: string, context: Parameters<type
   const plain = foldMarks(text)
   const found = topicality(plain, context)
   if (found === 'off_topic') findings.issue('off_topic', 'The explanation mentions neither the topic nor the subtopic.')
-  if (found === 'unknown') findings.warn('It could not be seen whether the explanation is about the topic.', 0.05)
+  if (found === 'unknown') findings.warn('It is not clear whether the explanation is about the topic.', 0.05)
   if (!scriptFits(plain, context.language)) findings.warn('The explanation seems to be in another language.', 0.3)
 }
 

@@ -27,7 +27,7 @@ export function cleanPhrase(text: string): string {
   return withoutStop(cleaned).trim()
 }
 
-/** Most phrases: what starts with a letter, ends with a letter or a digit and has nothing bold is clean. */
+/** True for most phrases: one that starts with a letter, ends with a letter or digit and has nothing bold is clean. */
 function isPlain(line: string): boolean {
   const last = traitsAt(line, line.length - 1)
   return (traitsAt(line, 0) & letter) > 0 && (last & (letter | number)) > 0 && !(survey(line).traits & boldMark)

@@ -9,7 +9,7 @@ import { contentWordsAbove, sentences } from './words.ts'
 
 const minLetters = 3
 const maxWords = 8
-/** Beyond this an entry is a sentence and not a subtopic. */
+/** An entry with more words is a sentence and not a subtopic. */
 const unusableWords = 12
 /** A longer entry is unusable; only this much of it is searched for a refusal. With `maxEntries` it bounds the work. */
 const maxCharacters = 256
@@ -22,7 +22,7 @@ interface Sorted {
   accepted: string[]
   /** How many of the accepted have more than `maxWords` words. */
   long: number
-  /** What no other entry may be: the keys of the accepted. */
+  /** The keys of the accepted: an entry with one of them is a duplicate. */
   keys: Set<string>
   duplicates: number
   unusable: number

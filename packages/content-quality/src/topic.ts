@@ -7,9 +7,9 @@ import type { QualityReport } from './types.ts'
 import { sentences, wordCounts } from './words.ts'
 
 const maxWords = 10
-/** A longer text is not looked at, which bounds the work. */
+/** A longer text is not checked any further, which bounds the work. */
 const maxCharacters = 2_048
-/** This many words with a full stop are a sentence, whatever they say. */
+/** This many words with a full stop are a sentence, with or without a verb. */
 const sentenceWords = 8
 
 /** Fewer words may be a name, which keeps its script. */
@@ -36,7 +36,7 @@ const statesSomething = compile(
 
 /**
  * Checks the generated topic of an image; `accepted` is it without label, quotes, Markdown and full stop, and empty when the
- * text was too long to be looked at.
+ * text was too long to be checked.
  */
 export function checkTopic(text: string, context: { language: string }): QualityReport & { accepted: string } {
   const findings = new Findings()

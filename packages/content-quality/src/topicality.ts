@@ -4,7 +4,7 @@ import { isGrammarOnly, isUnspaced, segments } from './words.ts'
 
 export type Topicality = 'on_topic' | 'off_topic' | 'unknown'
 
-// Words that say nothing about a subject, of the languages whose topics are told apart by words.
+// Words that say nothing about a subject, of the languages whose topics are compared by words.
 const functionWordsIn: Record<string, string> = {
   en: 'the and for with from into its are was how what why when who which that this between through their your our you can does not has have about of in on to is an or by at as vs a',
   es: 'el la los las un una unos unas de del y en con por para que como se al su sus es son entre sobre sin desde lo o',
@@ -23,7 +23,7 @@ const insignificant = new Set(
   [...functionWords.values()].flatMap((words) => [...words]).concat(fold(genericWords).split(' ')),
 )
 
-// Signs that a short text is in this language and hardly in another of the four that share the alphabet.
+// Marks of a short text in this language that are rare in the other three that share the alphabet.
 const latinMarks: Record<string, RegExp> = {
   en: /(?:ing|ness|ght|ship|hood|ally|ful|less)s?$|^(?:wh|kn|wr|th|sh)|[a-z]y$|oo|ee|w[aeiou]/i,
   es: /[ñáéíóú]|(?:ción|ciones|dad|dades|ismo|mente|aje|ía|ario|illa|illo|eza|os|as)$/i,
@@ -104,7 +104,7 @@ function stemsOf(word: string): Stem[] {
   return [{ text: base.slice(0, kept), atWordStart: kept < 5 }]
 }
 
-// Two neighbouring characters are what Chinese and Japanese words share when they are written longer or shorter.
+// A longer and a shorter form of a Chinese or Japanese word share two neighbouring characters.
 function unspacedStems(word: string): Stem[] {
   const characters = [...word]
   if (characters.length <= 2) return [{ text: word, atWordStart: false }]
@@ -131,7 +131,7 @@ function baseLanguage(language: string): string {
   return (language.toLowerCase().match(/^[a-z]{2,3}/) ?? ['en'])[0]
 }
 
-/** Careful: a topic in another language than its explanation shares no words with it and is right all the same. */
+/** False when in doubt: a topic in another language than its explanation shares no words with it, and both may be right. */
 function sameLanguage(subject: string, plain: string, language: string): boolean {
   const script = mainScript(foldMarks(subject))
   if (script !== mainScript(plain)) return false
@@ -145,7 +145,7 @@ function sameLanguage(subject: string, plain: string, language: string): boolean
   return false
 }
 
-// Few words tell little: English is taken for granted where nothing speaks for another language, the others must show.
+// A few words show little: they count as English unless another language scores higher; the others need the highest score.
 function latinSameLanguage(subject: string, language: string): boolean {
   const scores = Object.keys(latinMarks).map((candidate) => [candidate, latinScore(subject, candidate)] as const)
   const own = scores.find(([candidate]) => candidate === language)?.[1]
