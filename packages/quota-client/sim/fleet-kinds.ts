@@ -28,8 +28,9 @@ export const fleetKinds: Record<string, Kind> = {
   'messages lost'(schedule, random) {
     const what = random.pick(['requests', 'replies', 'heartbeats'] as const)
     const members = random.some(schedule.members)
-    const share = random.pick([0.2, 0.7, 1])
+    const share = random.pick([0.2, 0.5, 1])
     schedule.fault({ type: 'lose', members, what, share, atMs: schedule.fromMs, forMs: duration(random) })
+    for (const load of schedule.loads) Object.assign(load, { less: 0.4, released: 0.3 })
     schedule.promises.noHold = true
   },
   'messages duplicated'(schedule, random) {
@@ -68,12 +69,13 @@ export const fleetKinds: Record<string, Kind> = {
     schedule.promises.noHold = true
   },
   'paused machine'(schedule, random) {
-    const forMs = random.pick([random.between(50, 800), random.between(800, 5000), duration(random)])
+    const forMs = random.pick([random.between(50, 800), random.between(800, 60_000), random.between(62_000, 110_000)])
+    for (const load of schedule.loads) load.startsAfterMs = random.between(100, 400)
     const members = random.some(schedule.members)
-    schedule.fault({ type: 'pause machine', members, atMs: schedule.fromMs, forMs })
+    const atMs = random.chance(0.5) ? random.between(2200, 6000) : schedule.fromMs // early, while calls are granted one after the other
+    schedule.fault({ type: 'pause machine', members, atMs, forMs })
     if (random.chance(0.3))
       schedule.fault({ type: 'step wall', members, ms: random.sign() * 5000, atMs: schedule.fromMs + 9000 })
-    schedule.promises.noHold = true
   },
   'drift of a member'(schedule, random) {
     const share = random.sign() * random.pick([0.0005, 0.002, 0.01])

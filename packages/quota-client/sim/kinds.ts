@@ -57,7 +57,8 @@ const notMixed = new Set([
   'scaling 3 to 30',
   'drift',
   'drift of a member',
-  'drift through a hold',
+  'clock step within the deadline',
+  'loss when all is used',
 ])
 
 export const kinds: Readonly<Record<string, Kind>> = { ...quietKinds, ...redisKinds, ...fleetKinds, mix }

@@ -53,7 +53,8 @@ export class Member {
     this.#clock = new ClockBounds(runtime, settings)
     this.#days = new DayKnowledge(settings, runtime)
     const mayOpen = options.newPool === 'open' ? 1 : 0
-    this.#terms = `${settings.ringMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
+    const windowMs = settings.windowMs + settings.slackMs
+    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
   }
 
   /** Undefined until Redis has answered. */
