@@ -117,6 +117,21 @@ export const fleetKinds: Record<string, Kind> = {
     // A killed instance with the longest window is in force until it is forgotten; then the ring gets shorter, with a hold.
     schedule.promises.recoversInMs += schedule.windowMs
   },
+  /** One instance with a longer window and one with a longer transit: the ring needs the longest of both. */
+  'mixed window and transit'(schedule, random) {
+    const { configuration } = schedule
+    const atMs = random.between(100, 8000)
+    for (const change of [{ windowMs: 70_000 }, { transitMs: random.whole(1000, 3000) }])
+      schedule.fault({
+        type: 'join',
+        name: schedule.newName(),
+        configuration: { ...configuration, ...change },
+        atMs: atMs + random.between(0, 3000),
+      })
+    schedule.load({ kind: 'bucket-end', size: 12, everyMs: 4000 })
+    schedule.untilMs = atMs + 80_000 + 90_000
+    schedule.promises.recoversInMs = 0
+  },
   'scaling 3 to 30'(schedule, random) {
     for (let at = 0; at < 27; at++)
       schedule.fault({ type: 'join', name: schedule.newName(), atMs: 10_000 + random.between(0, 6000) })

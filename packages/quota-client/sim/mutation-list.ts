@@ -16,19 +16,19 @@ const lua = 'lua/quota.lua'
 
 export const mutations: Mutation[] = [
   {
-    name: 'no run_id check',
+    name: 'no check whether Redis is the same',
     file: lua,
     from: 'pool.run ~= run or ',
     to: '',
-    kinds: ['loss when all is used', 'Redis rolls back', 'failover to another clock'],
+    kinds: ['failover and back', 'failover and back, unseen'],
     shows: over,
   },
   {
-    name: 'an older incarnation is not noticed',
+    name: 'a new master_replid is not noticed',
     file: lua,
-    from: ' or pool[INCARNATION] < known',
-    to: '',
-    kinds: ['failover and back'],
+    from: "idOf('run_id:') .. idOf('master_replid:')",
+    to: "idOf('run_id:')",
+    kinds: ['failover and back, unseen'],
     shows: over,
   },
   {
@@ -41,9 +41,9 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'ring without the transit of calls',
-    file: 'src/client.ts',
-    from: 'ringMs: windowMs + transitMs + slackMs',
-    to: 'ringMs: windowMs + slackMs',
+    file: 'src/redis/member.ts',
+    from: 'settings.transitMs},',
+    to: '0},',
     kinds: ['bursts', 'drift'],
     shows: over,
   },
@@ -183,9 +183,17 @@ export const mutations: Mutation[] = [
   {
     name: 'ring length changes without a hold',
     file: lua,
-    from: 'if ring > 0 and ring ~= pool[RING_MS] then hold(CONFIGURATION, ring) end',
-    to: 'if ring > 0 then pool[RING_MS] = ring end',
+    from: 'if #kept > 0 and ring ~= pool[RING_MS] then hold(CONFIGURATION, ring) end',
+    to: 'if #kept > 0 then pool[RING_MS] = ring end',
     kinds: ['deploy of another window'],
+    shows: over,
+  },
+  {
+    name: "the ring has the members' longest window, not their longest transit",
+    file: lua,
+    from: 'max(longestTransit, itsTransit)',
+    to: 'min(500, longestTransit + itsTransit)',
+    kinds: ['mixed window and transit'],
     shows: over,
   },
   {

@@ -70,7 +70,7 @@ export const redisKinds: Record<string, Kind> = {
   /** The last writes are lost within the life of one process, and the instance that made them is away for a while. */
   'failover and back, unseen'(schedule, random) {
     const lostMs = random.between(20, 500)
-    const atMs = schedule.fromMs + lostMs
+    const atMs = random.chance(0.7) ? random.between(3000, 8000) : schedule.fromMs + lostMs // early, while calls are granted
     const [forMs, downMs] = [random.between(1, 60), random.between(20, 200)]
     schedule.fault({ type: 'fail over and back', data: 'of B', lostMs, downMs, atMs, forMs })
     const away = random.pick(schedule.members)
