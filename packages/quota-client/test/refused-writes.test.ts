@@ -90,7 +90,7 @@ for (const { name, cause, serverArguments, refuse, accept } of refusals)
       t.ok(current >= 5)
     } else {
       t.same(holds, [])
-      t.equal(current, 5, 'nothing of what was refused is charged')
+      t.equal(current, 5, 'no refused call is charged')
     }
   })
 

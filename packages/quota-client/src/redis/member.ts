@@ -12,7 +12,7 @@ import { type Call, causeOf, QuotaScript, type Reply } from './script.ts'
 /** Heartbeats in a row without an answer after which an open connection is given up. */
 const heartbeatsPerConnection = 3
 
-export type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'limits' | 'outage'>
+type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
 type Parts = Partial<Pick<Call, 'runs' | 'pause'>> & { tenant?: Tenant | undefined }
 
 /**
