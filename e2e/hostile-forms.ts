@@ -1,5 +1,7 @@
-import { gif, jpeg, png, webp, webpFrames } from './hostile-pictures.ts'
+import { hostileImages } from '@knowalledge/testing'
 import { ending, post } from './hostile-request.ts'
+
+const { gif, jpeg, png, webp, webpFrames } = hostileImages
 
 interface Part {
   /** The lines of its head; a file called `image` unless said otherwise. */
@@ -57,8 +59,8 @@ export const forms = [
   ...ending(413, 'payload_too_large', {
     'five thousand fields': form(manyParts(5_000)),
     'twenty-six parts': form([...manyParts(25), { content: pixel }]),
-    'a picture of 10 MiB and a byte': upload(Buffer.alloc(10 * 1024 * 1024 + 1)),
-    'a picture of 30 MiB': upload(Buffer.alloc(30 * 1024 * 1024)),
+    'an image of 10 MiB and a byte': upload(Buffer.alloc(10 * 1024 * 1024 + 1)),
+    'an image of 30 MiB': upload(Buffer.alloc(30 * 1024 * 1024)),
     'a PNG of 4 gigapixels': upload(png(65_535, 65_535, { rows: 1 })),
     'a PNG of 50.1 megapixels that is really there': upload(png(10_000, 5_010)),
     'a GIF with a frame of 4 gigapixels on a small screen': upload(gif([1, 1], [65_535, 65_535])),
@@ -68,8 +70,8 @@ export const forms = [
   }),
   ...ending(415, 'unsupported_media_type', {
     JSON: post('/api/image2topic', '{"image":"x"}', 'content-type: application/json'),
-    'a bare picture': post('/api/image2topic', pixel, 'content-type: image/png'),
-    'a bare picture of 9 MiB': post('/api/image2topic', Buffer.alloc(9 * 1024 * 1024), 'content-type: image/png'),
+    'a bare image': post('/api/image2topic', pixel, 'content-type: image/png'),
+    'a bare image of 9 MiB': post('/api/image2topic', Buffer.alloc(9 * 1024 * 1024), 'content-type: image/png'),
     'multipart/mixed': form([{ content: pixel }], { type: 'multipart/mixed; boundary=b' }),
     'a form inside the form': form([
       { head: `${imageHead}\r\ncontent-type: multipart/mixed; boundary=c`, content: '--c\r\n\r\nx\r\n--c--' },
@@ -80,7 +82,7 @@ export const forms = [
     'a PDF': upload('%PDF-1.7'),
     'a TIFF': upload('II*\0'),
     'a zip': upload('PK\x03\x04'),
-    'a picture in base64': upload(pixel.toString('base64')),
+    'an image in base64': upload(pixel.toString('base64')),
     'a space before a PNG': upload(Buffer.concat([Buffer.from(' '), pixel])),
   }),
 ]
