@@ -1,7 +1,7 @@
 import { hostileImages } from '@knowalledge/testing'
 import { ending, post } from './hostile-request.ts'
 
-const { gif, jpeg, png, webp, webpFrames } = hostileImages
+const { gif, jpeg, png, pngChunk, progressiveJpeg, webp, webpFrames } = hostileImages
 
 interface Part {
   /** The lines of its head; a file called `image` unless said otherwise. */
@@ -67,6 +67,16 @@ export const forms = [
     'a JPEG of 4 gigapixels': upload(jpeg(65_500, 65_500)),
     'a WebP of 268 megapixels': upload(webp(16_383, 16_383)),
     'a WebP of 150,000 frames': upload(webpFrames(150_000)),
+    'a progressive JPEG of 5,000 scans': upload(progressiveJpeg(7_000, 7_000, { scans: 5_000 })),
+    'a progressive JPEG that takes 294 MB decoded': upload(progressiveJpeg(7_000, 7_000, { components: 3 })),
+    'an interlaced PNG that takes 392 MB decoded': upload(
+      png(7_000, 7_000, { depth: 16, kind: 'rgba', interlaced: true }),
+    ),
+    'a PNG of 50 rows and a million columns': upload(png(1_000_000, 50)),
+    'a PNG of 100,000 chunks': upload(
+      png(7, 7, { extra: Buffer.concat(Array<Buffer>(100_000).fill(pngChunk('sPLT', Buffer.alloc(0)))) }),
+    ),
+    'a PNG with an Exif of 2 MiB': upload(png(8, 8, { extra: pngChunk('eXIf', Buffer.alloc(2 * 1024 * 1024)) })),
   }),
   ...ending(415, 'unsupported_media_type', {
     JSON: post('/api/image2topic', '{"image":"x"}', 'content-type: application/json'),

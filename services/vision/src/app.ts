@@ -9,11 +9,11 @@ export interface VisionOptions {
   logger: Logger
 }
 
-/** The vision service: the topic of a picture. */
+/** The vision service: the topic of an image. */
 export async function buildApp({ config, backends, logger }: VisionOptions): Promise<App> {
   const { app, tools } = await createGenerationApp({
     service: 'vision',
-    description: 'The topic of a picture.',
+    description: 'The topic of an image.',
     model: config.GEMINI_VISION_MODEL,
     operations: ['image2topic'],
     config,

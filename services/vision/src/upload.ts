@@ -1,14 +1,14 @@
 import '@fastify/multipart'
 import { HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
-import { maxImageBytes } from './picture.ts'
+import { maxImageBytes } from './limits.ts'
 
 export interface Upload {
   bytes: Uint8Array
   language: string | undefined
 }
 
-const oneFile = 'Send exactly one picture as multipart/form-data in the field `image`'
+const oneFile = 'Send exactly one image as multipart/form-data in the field `image`'
 
 /** Reads the form as a stream: one file in `image`, at most 10 MiB, kept in memory only; `language` beside it is optional. */
 export async function readUpload(request: FastifyRequest): Promise<Upload> {
