@@ -4,7 +4,10 @@ import type { Config } from './config.ts'
 import { image2Topic } from './routes/image2topic.ts'
 
 export interface VisionOptions {
-  config: Pick<Config, 'GEMINI_VISION_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES'>
+  config: Pick<
+    Config,
+    'GEMINI_VISION_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES' | 'UPLOAD_MEMORY_MEGABYTES'
+  >
   backends: Backends
   logger: Logger
 }
@@ -20,6 +23,6 @@ export async function buildApp({ config, backends, logger }: VisionOptions): Pro
     backends,
     logger,
   })
-  image2Topic(app, tools)
+  image2Topic(app, { tools, maxUploadBytes: config.UPLOAD_MEMORY_MEGABYTES * 1024 * 1024 })
   return app
 }

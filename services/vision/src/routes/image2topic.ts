@@ -18,6 +18,7 @@ import { maxImageBytes } from '../limits.ts'
 import { topicPrompt, topicPromptVersion, topicSchema } from '../prompts.ts'
 import { acceptTopic, type Topic } from '../topic.ts'
 import { readUpload } from '../upload.ts'
+import { UploadBuffer, UploadMemory } from '../upload-memory.ts'
 
 /** For the docs only: the body is read as a stream, and what is wrong with it is said by `readUpload`. */
 const Form = Type.Object({
@@ -43,8 +44,15 @@ const Answer = Type.Object(
 /** Tokens reserved for one call; what was really used is settled afterwards. */
 const estimatedTokens = 2_000
 
+export interface Image2TopicOptions {
+  tools: GenerationTools
+  maxUploadBytes: number
+}
+
 /** `POST /api/image2topic`: the topic that an image shows. */
-export function image2Topic(app: App, { generation, gemini, metrics }: GenerationTools): void {
+export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
+  const { generation, gemini, metrics } = tools
+  const uploads = new UploadMemory(maxUploadBytes, app.log)
   const decoders = new DecoderPool()
   app.addHook('onClose', () => decoders.close())
   app.register(multipart, {
@@ -75,46 +83,60 @@ export function image2Topic(app: App, { generation, gemini, metrics }: Generatio
       },
       async (request, reply) => {
         const context = contextOf(request, reply) // before the upload: its signal misses a client that left earlier
-        const question = await readQuestion(request, decoders, context.signal)
-        const language = chooseLanguage(question.language, request.headers)
-        const answer = await generation.run<Topic>(
-          {
-            operation: 'image2topic',
-            promptVersion: topicPromptVersion,
-            model: gemini.models.vision,
-            language: language.tag,
-            input: { sha256: question.sha256 },
-            priority: 'interactive',
-            estimatedTokens,
-            call: (signal) =>
-              gemini.describePicture({
-                ...topicPrompt(language),
-                schema: topicSchema,
-                picture: question.image,
-                signal,
-              }),
-            accept: (raw) => acceptTopic(raw, language, metrics),
-          },
-          context,
-        )
-        const { topic, qualityScore, warnings } = answer.value
-        return reply.header('x-cache', answer.layer).send({
-          generated_topic: topic,
-          quality_score: qualityScore,
-          warnings,
-          cached: answer.cached,
-          from_fallback: answer.fromFallback,
-        })
+        const buffer = new UploadBuffer(uploads)
+        try {
+          const question = await readQuestion(request, { buffer, decoders, signal: context.signal })
+          const language = chooseLanguage(question.language, request.headers)
+          const answer = await generation.run<Topic>(
+            {
+              operation: 'image2topic',
+              promptVersion: topicPromptVersion,
+              model: gemini.models.vision,
+              language: language.tag,
+              input: { sha256: question.sha256 },
+              priority: 'interactive',
+              estimatedTokens,
+              call: (signal) =>
+                gemini.describePicture({
+                  ...topicPrompt(language),
+                  schema: topicSchema,
+                  picture: question.image,
+                  signal,
+                }),
+              accept: (raw) => acceptTopic(raw, language, metrics),
+            },
+            context,
+          )
+          const { topic, qualityScore, warnings } = answer.value
+          return reply.header('x-cache', answer.layer).send({
+            generated_topic: topic,
+            quality_score: qualityScore,
+            warnings,
+            cached: answer.cached,
+            from_fallback: answer.fromFallback,
+          })
+        } finally {
+          buffer.release()
+        }
       },
     ),
   )
 }
 
-async function readQuestion(request: FastifyRequest, decoders: DecoderPool, signal: AbortSignal) {
-  const { bytes, language } = await readUpload(request)
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const image = await decoders.prepare([bytes], signal).catch(rejectImage)
-  return { image, sha256, language }
+interface QuestionTools {
+  buffer: UploadBuffer
+  decoders: DecoderPool
+  signal: AbortSignal
+}
+
+/** When this resolves the prepared image has taken the place of the upload. */
+async function readQuestion(request: FastifyRequest, { buffer, decoders, signal }: QuestionTools) {
+  const { content, language } = await readUpload(request, buffer)
+  const hash = createHash('sha256')
+  for (const part of content) hash.update(part)
+  const image = await decoders.prepare(content, signal).catch(rejectImage)
+  buffer.replaceBy(image.bytes.length)
+  return { image, sha256: hash.digest('hex'), language }
 }
 
 const imageErrors: Record<ImageError['problem'], ErrorName> = {
