@@ -30,7 +30,13 @@ export function contenders(server: TestRedisServer): { list: Contender[]; close:
   const onFault = () => {
     disturbances.count += 1
   }
-  const quota = createQuotaClient({ redis: server.connect(quotaRedisOptions()), pool: 'bench', limits, onFault })
+  const quota = createQuotaClient({
+    redis: server.connect(quotaRedisOptions()),
+    pool: 'bench',
+    limits,
+    newPool: 'open',
+    onFault,
+  })
   const twin = createQuotaClient({ pool: 'bench', limits })
   const storeClient = server.connect()
   const flexible = fourLimits((options) => new RateLimiterRedis({ ...options, storeClient }))

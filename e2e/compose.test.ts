@@ -1,8 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { settings as gateway } from '@knowalledge/gateway/config'
 import { settings as imageGeneration } from '@knowalledge/image-generation/config'
 import { nginxForTest, redisServerForTest } from '@knowalledge/testing'
-import { settings as textGeneration } from '@knowalledge/text-generation/config'
+import { loadConfig as loadTextGeneration, settings as textGeneration } from '@knowalledge/text-generation/config'
 import { settings as vision } from '@knowalledge/vision/config'
 import { validate } from 'dockerfile-utils'
 import t, { type Test } from 'tap'
@@ -91,6 +92,21 @@ t.test('every variable is a setting of its process, and no secret has a value of
   t.equal(given.gateway?.environment?.REDIS_PASSWORD, given.redis?.environment?.REDISCLI_AUTH)
   t.notOk('GEMINI_API_KEY' in (given.gateway?.environment ?? {}), 'the gateway never has the key')
 })
+
+t.test(
+  'without a key the emulator is asked and an empty Redis used at once; with one, Google, after a window',
+  async (t) => {
+    const started = (env: Record<string, string>) => {
+      const { command = [], environment } = composeConfig({ env }).services['text-generation'] ?? {}
+      const [shell = '', ...rest] = command.map((part) => part.replace('exec node server.ts', 'env'))
+      const { stdout } = spawnSync(shell, rest, { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' })
+      return loadTextGeneration(Object.fromEntries(stdout.split('\n').map((line) => line.split(/=(.*)/, 2))))
+    }
+    t.match(started({}), { GEMINI_BASE_URL: /emulator/, QUOTA_NEW_POOL: 'open' })
+    t.match(started({ GEMINI_API_KEY: 'k' }), { GEMINI_BASE_URL: /googleapis/, QUOTA_NEW_POOL: 'hold' })
+    t.match(started({ GEMINI_API_KEY: 'k', QUOTA_NEW_POOL: 'open' }), { QUOTA_NEW_POOL: 'open' })
+  },
+)
 
 t.test('nginx gets every name of its template, and what is mounted exists', async (t) => {
   const { services } = composeConfig({ profile: 'demo' })

@@ -22,6 +22,7 @@ export async function doorsForTest(t: Test, env: Record<string, string> = {}) {
     IMAGE_GENERATION_URL: service.url,
     LOG_LEVEL: 'warn',
     DRAIN_MS: '0',
+    MAX_EVENT_LOOP_DELAY_MS: '0', // the machine has other things to do
     ...env,
   }
   const start = (options: { port?: number; env?: Record<string, string> } = {}) =>

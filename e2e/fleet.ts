@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { processForTest, redisServerForTest } from '@knowalledge/testing'
+import { processForTest, redisServerForTest, type TestProcess } from '@knowalledge/testing'
 import type { Test } from 'tap'
 
 const textGeneration = 'services/text-generation/src/server.ts'
@@ -11,6 +11,7 @@ const unlimitedDoor = {
   RATE_LIMIT_NOT_FOUND_PER_MINUTE: '0',
   RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '0',
   MAX_IN_FLIGHT: '0',
+  MAX_EVENT_LOOP_DELAY_MS: '0', // the machine has other things to do
 }
 
 /** Separate processes as in production: one Redis, one emulator, a gateway (or several) and the named services before them. */
@@ -26,14 +27,24 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     GEMINI_API_KEY: 'e2e-key',
     LOG_LEVEL: 'warn',
     DRAIN_MS: '0',
+    QUOTA_NEW_POOL: 'open',
     ...unlimitedDoor,
     ...env,
   }
   const start = (file: string, more = {}) => processForTest(t, file, { env: { ...shared, ...more } })
+  const startService = async (file: string, more = {}) => {
+    const service = await start(file, more)
+    // For its first two heartbeats it grants nothing.
+    await eventually(
+      () => quotaStateOf(service.url),
+      (state) => state !== 'joining',
+    )
+    return service
+  }
   const [vision, imageGeneration, ...text] = await Promise.all([
-    start('services/vision/src/server.ts'),
-    start('services/image-generation/src/server.ts'),
-    ...Array.from({ length: instances }, () => start(textGeneration)),
+    startService('services/vision/src/server.ts'),
+    startService('services/image-generation/src/server.ts'),
+    ...Array.from({ length: instances }, () => startService(textGeneration)),
   ])
   const services = {
     TEXT_GENERATION_URL: text.map((instance) => instance.url).join(','),
@@ -52,8 +63,13 @@ export async function fleetForTest(t: Test, { instances = 1, gateways: doors = 1
     vision,
     imageGeneration,
     counters,
-    startText: (more: Record<string, string> = {}) => start(textGeneration, more),
+    startText: (more: Record<string, string> = {}) => startService(textGeneration, more),
   }
+}
+
+async function quotaStateOf(url: string): Promise<string | undefined> {
+  const { checks } = (await (await fetch(`${url}/ready`)).json()) as { checks: { quota?: { status: string } } }
+  return checks.quota?.status
 }
 
 interface FleetOptions {
@@ -83,12 +99,24 @@ export async function post(
 }
 
 /** Waits until something that is bound to happen has happened; a test that waits in vain fails with what it last saw. */
-export async function eventually<T>(look: () => Promise<T>, isSo: (seen: T) => boolean): Promise<void> {
-  const deadline = Date.now() + 15_000
+export async function eventually<T>(
+  look: () => Promise<T>,
+  isSo: (seen: T) => boolean,
+  withinMs = 15_000,
+): Promise<void> {
+  const deadline = Date.now() + withinMs
   for (;;) {
     const seen = await look()
     if (isSo(seen)) return
     if (Date.now() > deadline) throw new Error(`in vain; last seen: ${JSON.stringify(seen)}`)
     await sleep(20)
   }
+}
+
+/** Waits for a line in a process's log: it may be read later than an answer that was written after it. */
+export async function logged({ output }: Pick<TestProcess, 'output'>, line: RegExp): Promise<void> {
+  await eventually(
+    async () => output(),
+    (text) => line.test(text),
+  )
 }

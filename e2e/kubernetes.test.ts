@@ -90,6 +90,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       for (const name of Object.keys(env)) t.ok(name in properties, `${metadata.name}: ${name}`)
       const config = load[metadata.name as keyof typeof load](env)
       t.match(config, { REDIS_HOST: env.REDIS_HOST, PORT: ports[metadata.name as keyof typeof ports] })
+      t.equal(config.QUOTA_NEW_POOL, overlay === 'dev' ? 'open' : 'hold', 'Google may remember what Redis does not')
     }
   })
 

@@ -1,6 +1,7 @@
-import { freePortsInARow, processForTest } from '@knowalledge/testing'
+import { once } from 'node:events'
+import { emulatorForTest, freePortsInARow, processForTest, redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { eventually, fleetForTest, post } from './fleet.ts'
+import { eventually, fleetForTest, logged, post } from './fleet.ts'
 
 t.test('each deployable finishes what is in flight on SIGTERM and ends with code 0 within 10 s', async (t) => {
   const { gateway, text, vision, imageGeneration, emulator, counters } = await fleetForTest(t, {
@@ -47,27 +48,45 @@ t.test('a wrong environment stops the start with one message that names every fa
   }
 })
 
-t.test('without Redis a service starts, serves degraded and says so', async (t) => {
-  const emulator = await processForTest(t, 'packages/gemini-emulator/src/server.ts', {
-    readyPath: '/emulator/counters',
-  })
+t.test('without Redis a service starts, says so, and grants nothing new; what it knows it answers', async (t) => {
+  const redis = await redisServerForTest(t)
+  const emulator = await emulatorForTest(t)
+  redis.process.kill('SIGKILL')
+  await once(redis.process, 'exit')
   const service = await processForTest(t, 'services/text-generation/src/server.ts', {
-    env: { REDIS_URL: 'redis://127.0.0.1:1', GEMINI_BASE_URL: emulator.url, GEMINI_API_KEY: 'k' },
+    env: { REDIS_URL: redis.url, QUOTA_NEW_POOL: 'open', GEMINI_BASE_URL: emulator.baseUrl, GEMINI_API_KEY: 'k' },
   })
-  const ready = await fetch(`${service.url}/ready`)
-  t.equal(ready.status, 200)
-  t.match(await ready.json(), {
+  const ask = (topic: string) => post(`${service.url}/api/create_subtopics`, { topic })
+  const ready = async () => (await (await fetch(`${service.url}/ready`)).json()) as { status: string }
+  const isRefused = (answer: Awaited<ReturnType<typeof ask>>) => {
+    const after = answer.headers.get('retry-after')
+    t.match(after, /^[1-9]\d*$/)
+    const body = { error: 'quota_unavailable', message: /New answers are not available right now/ }
+    t.match(answer, { status: 503, body: { ...body, retry_after: new RegExp(`^${after} second`) } })
+  }
+
+  isRefused(await ask('Light'))
+  t.equal((await fetch(`${service.url}/ready`)).status, 200, 'it still answers what it knows')
+  t.match(await ready(), {
     status: 'degraded',
-    checks: { redis: { status: 'unreachable' }, gemini: { status: 'configured' } },
+    checks: {
+      redis: { status: 'unreachable', remedy: /Start Redis/ },
+      quota: { status: 'unavailable' },
+      gemini: { status: 'configured' },
+    },
   })
-  t.match(await post(`${service.url}/api/create_subtopics`, { topic: 'Light' }), {
-    status: 200,
-    body: { cached: false },
-  })
-  t.match(await post(`${service.url}/api/create_subtopics`, { topic: 'Light' }), {
-    status: 200,
-    body: { cached: true },
-  })
+  await logged(service, /"part":"quota","reason":"unreachable","remedy":".*redis unavailable, entering degraded mode/)
+  t.equal(emulator.counters().admitted, 0)
+
+  await redis.restart()
+  await eventually(ready, ({ status }) => status === 'ready')
+  await logged(service, /"part":"quota".*redis available again, leaving degraded mode/)
+  t.match(await ask('Light'), { status: 200, body: { cached: false } })
+
+  redis.process.kill('SIGKILL')
+  isRefused(await ask('Sound'))
+  t.match(await ask('Light'), { status: 200, body: { cached: true } })
+  t.equal(emulator.counters().admitted, 1)
 })
 
 t.test('npm start: everything in one process, nothing prepared', async (t) => {

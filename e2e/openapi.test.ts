@@ -11,8 +11,7 @@ const env = {
   ADMIN_TOKEN: adminToken,
   QUOTA_RPM: '1000',
   EMULATOR_RPM: '1000',
-  GEMINI_TIMEOUT_MS: '1000',
-  QUOTA_ASSUMED_INSTANCES: '1', // with more the first answer waits for others, longer than this patience
+  GEMINI_TIMEOUT_MS: '2500',
   UPSTREAM_TIMEOUT_MS: '5000',
 }
 

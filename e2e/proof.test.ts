@@ -3,7 +3,7 @@ import { randomFrom } from '@knowalledge/gemini-emulator'
 import sharp from 'sharp'
 import t from 'tap'
 import { faultOf, type Reply } from './proof/contract.ts'
-import { planFaults } from './proof/faults.ts'
+import { callsDuringHolds, heldSeconds } from './proof/holds.ts'
 import { readLogs } from './proof/logs.ts'
 import { mostInAnyWindow, overLimit, usedShare } from './proof/oracle.ts'
 import { type Question, Questioner, type Route } from './proof/questions.ts'
@@ -31,23 +31,12 @@ t.test('the used share does not depend on where in a burst it begins, and misses
   t.equal(usedShare([], run), 0)
 })
 
-t.test('the same seed plans the same faults, another one others, and every kind is among them', async (t) => {
-  const places = { running: ['gateway 1', 'gateway 2', 'vision 1'], spare: ['vision 2'] }
-  const plan = (seed: string, forMs = 60_000) => planFaults(randomFrom(seed), forMs, places)
-  t.same(plan('7'), plan('7'))
-  t.notSame(plan('7'), plan('8'))
-  const steps = plan('7')
-  for (const on of ['processes', 'redis', 'gemini'] as const) {
-    const ends = steps.filter((step) => step.on === on).map(({ atMs, forMs }) => [atMs, atMs + forMs] as const)
-    t.ok(ends.length > 5, `${ends.length} on ${on}`)
-    t.ok(
-      ends.every(([from], at) => at === 0 || from >= (ends[at - 1]?.[1] ?? 0)),
-      'one after the other',
-    )
-  }
-  const kinds = new Set(steps.map(({ on, what }) => `${on} ${what}`))
-  for (const kind of ['processes SIGKILL', 'processes SIGTERM', 'processes add', 'redis hang', 'redis restart, empty'])
-    t.ok(kinds.has(kind), kind)
+t.test('a call that comes during a hold is found, one that was on its way is not', async (t) => {
+  const call = (atMs: number) => ({ atMs, task: 'text' as const, model: 'm', inputTokens: 1 })
+  const spans = [{ cause: 'empty', fromMs: 10_000, untilMs: 16_000 }]
+  const calls = [9_000, 10_400, 11_600, 16_001].map(call)
+  t.same(callsDuringHolds(calls, spans, 500), ['a text call came 1600 ms after a hold (empty) was seen'])
+  t.same([...heldSeconds([...spans, { cause: 'empty', fromMs: 20_000, untilMs: 21_000 }])], [['empty', 7]])
 })
 
 const questioner = new Questioner(randomFrom('questions'), { callers: [{ name: 'nobody', headers: {} }] })
@@ -115,6 +104,9 @@ t.test('a reply outside the contract is found, one inside is not', async (t) => 
     [reply(429, { ...refused, retry_after: '8 seconds' }, after), /beside Retry-After/],
     [reply(429, { ...refused, limit_type: 'all' }, after), /limit_type/],
     [reply(503, { error: 'service_unavailable', message: 'Try again' }), undefined],
+    [reply(503, { error: 'quota_unavailable', message: 'On hold', retry_after: '7 seconds' }, after), undefined],
+    [reply(503, { error: 'quota_unavailable', message: 'On hold', retry_after: '7 seconds' }), /Retry-After/],
+    [reply(503, { error: 'quota_unavailable', message: 'On hold' }, after), /beside Retry-After/],
     [reply(502, { error: 'service_unavailable', message: 'Try again' }), /status 502/],
     [reply(500, { error: 'internal_error', message: 'Something' }), /status 500/],
     [reply(504, { error: 'timeout' }), /without a message/],
@@ -138,7 +130,8 @@ t.test('asks on every route, nobody else ever the same', async (t) => {
 
 t.test('the log reader finds what may not be in a log, and a line cut off by SIGKILL is none', async (t) => {
   const lines = [
-    '{"level":40,"msg":"Redis does not answer: going on without it"}',
+    '{"level":40,"part":"quota","msg":"redis unavailable, entering degraded mode"}',
+    '{"level":40,"cause":"restart","msg":"quota on hold: no new answers until it ends"}',
     '{"level":50,"error":"gemini_unavailable","msg":"Gemini cannot be reached"}',
     '{"level":50,"error":"internal_error","msg":"Something went wrong"}',
     '{"level":60,"msg":"closing after an uncaught error"}',
@@ -147,7 +140,7 @@ t.test('the log reader finds what may not be in a log, and a line cut off by SIG
   ]
   const read = (killed: boolean) =>
     readLogs({ members: [{ name: 'one' } as never], outputs: () => [{ output: lines.join('\n'), killed }] })
-  t.equal(read(true).degraded, 1)
+  t.match(read(true), { degraded: 1, holds: 1 })
   t.equal(read(true).forbidden.length, 3)
   t.equal(read(false).forbidden.length, 4)
 })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { emulatorForTest, freePort, processForTest, redisServerForTest, runCommand } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
+import { scrape } from './exposition.ts'
 import { eventually, post } from './fleet.ts'
 
 /** A sentinel that watches one master, answering when this resolves. */
@@ -27,7 +28,8 @@ async function sentinelForTest(t: Test, masterPort: number): Promise<number> {
 
 async function servesThrough(t: Test, env: Record<string, string>): Promise<void> {
   const emulator = await emulatorForTest(t)
-  const shared = { GEMINI_BASE_URL: emulator.baseUrl, GEMINI_API_KEY: 'k', DRAIN_MS: '0', LOG_LEVEL: 'warn', ...env }
+  const gemini = { GEMINI_BASE_URL: emulator.baseUrl, GEMINI_API_KEY: 'k' }
+  const shared = { ...gemini, QUOTA_NEW_POOL: 'open', DRAIN_MS: '0', LOG_LEVEL: 'warn', ...env }
   const start = () => processForTest(t, 'services/text-generation/src/server.ts', { env: shared })
   const [first, second] = await Promise.all([start(), start()])
   for (const { url } of [first, second]) {
@@ -39,8 +41,10 @@ async function servesThrough(t: Test, env: Record<string, string>): Promise<void
   t.match(await post(`${first.url}/api/create_subtopics`, { topic: 'Light' }), { status: 200, body: { cached: false } })
   const shownBySecond = await post(`${second.url}/api/create_subtopics`, { topic: 'Light' })
   t.equal(shownBySecond.headers.get('x-cache'), 'redis')
-  const metrics = await (await fetch(`${second.url}/metrics`)).text()
-  t.match(metrics, /\nquota_requests_current_minute 1\n/, 'the quota is shared too')
+  await eventually(
+    async () => (await scrape(second)).sum('quota_requests_current_minute'), // the quota is shared too
+    (requests) => requests === 1,
+  )
   await letsIn(t, { ...env, TEXT_GENERATION_URL: first.url })
 }
 

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 const settings = {
   LOG_LEVEL: 'warn',
   UPSTREAM_CHECK_MS: '250',
+  QUOTA_NEW_POOL: 'open',
   QUOTA_RPM: '100000',
   QUOTA_RPD: '1000000',
   QUOTA_TPM: '1000000000',

@@ -97,7 +97,12 @@ t.test("who waits in another process for a call that its tenant's limit refuses 
 
 /** An instance with connections of its own, whose reservations the test can hold up. */
 async function instanceForTest(t: Test, redis: TestRedisServer, GEMINI_BASE_URL: string) {
-  const config = loadConfig({ REDIS_URL: redis.url, GEMINI_BASE_URL, GEMINI_API_KEY: 'e2e-key' })
+  const config = loadConfig({
+    REDIS_URL: redis.url,
+    GEMINI_BASE_URL,
+    GEMINI_API_KEY: 'e2e-key',
+    QUOTA_NEW_POOL: 'open',
+  })
   const logger = createLogger({ level: 'silent', pretty: false })
   const backends = await openBackends(config, logger)
   const { quota } = backends
@@ -110,6 +115,7 @@ async function instanceForTest(t: Test, redis: TestRedisServer, GEMINI_BASE_URL:
   const holdable = {
     reserve,
     usage: () => quota.usage(),
+    health: () => quota.health(),
     pause: (pause: Parameters<typeof quota.pause>[0]) => quota.pause(pause),
     close: () => quota.close(),
   }

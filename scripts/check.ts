@@ -1,13 +1,14 @@
 import { spawnSync } from 'node:child_process'
 
-/** What CI runs: format and lint, types, unused code, the README's tables, tests. All are run, so that one look shows every fault. */
+/** What CI runs. Every step runs even if an earlier one fails, so that one run shows every fault. */
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['format and lint', 'biome', 'check', '--error-on-warnings', '.'],
   ['types', 'tsc'],
   ['unused code', 'knip'],
-  ["README's settings", 'node', 'scripts/settings-table.ts', '--check'],
-  ['test runner', 'tap', 'build'], // an install undoes it: without it tap would compile the TypeScript itself
+  ['settings table', 'node', 'scripts/settings-table.ts', '--check'],
+  ['test runner', 'tap', 'build'], // an install resets tap to its default plugins, which compile TypeScript
   ['tests', 'tap', '{gateway,packages/*,services/*}/test/**/*.test.ts'],
+  ['simulation of the quota', 'node', 'packages/quota-client/sim/main.ts'],
   // Each of these starts a whole fleet, and some measure a promised time: one after the other.
   ['end-to-end tests', 'tap', '--jobs=1', 'e2e/*.test.ts'],
 ]

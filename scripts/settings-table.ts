@@ -6,8 +6,12 @@ import { describeExpectation } from '@knowalledge/service-kit'
 import { settings as textGeneration } from '@knowalledge/text-generation/config'
 import { settings as vision } from '@knowalledge/vision/config'
 
-/** Writes the README's table of settings from the schemas that check them; with --check it only says whether it is true. */
+/**
+ * Writes the table in docs/settings.md from the schemas that validate the settings. With --check it writes nothing and
+ * fails if the table is out of date.
+ */
 const processes = { gateway, 'text-generation': textGeneration, vision, 'image-generation': imageGeneration }
+const page = 'docs/settings.md'
 const [begin, end] = ['<!-- settings: begin -->', '<!-- settings: end -->']
 
 interface Setting {
@@ -15,22 +19,22 @@ interface Setting {
   default?: unknown
 }
 
-const readme = readFileSync('README.md', 'utf8')
-const [before, rest] = readme.split(begin)
+const current = readFileSync(page, 'utf8')
+const [before, rest] = current.split(begin)
 const after = rest?.split(end)[1]
-if (before === undefined || after === undefined) throw new Error(`README.md needs ${begin} and ${end}`)
-// As `npm run check` wants it: Biome lines the columns up.
-const updated = execFileSync('biome', ['format', '--stdin-file-path=README.md'], {
+if (before === undefined || after === undefined) throw new Error(`${page} needs the lines ${begin} and ${end}`)
+// Biome aligns the columns, as `npm run check` requires.
+const updated = execFileSync('biome', ['format', `--stdin-file-path=${page}`], {
   encoding: 'utf8',
   input: `${before}${begin}\n${table()}\n${end}${after}`,
 })
 
-if (updated === readme) process.exit(0)
+if (updated === current) process.exit(0)
 if (process.argv.includes('--check')) {
-  console.error("README.md's settings differ from the schemas: run `npm run docs:settings`.")
+  console.error(`${page} differs from the settings schemas. Run \`npm run docs:settings\` and commit the result.`)
   process.exit(1)
 }
-writeFileSync('README.md', updated)
+writeFileSync(page, updated)
 
 function table(): string {
   const rows = new Map<string, { setting: Setting; readers: string[] }>()
@@ -47,7 +51,9 @@ function table(): string {
       readers.length === Object.keys(processes).length ? 'all' : readers.length === 3 ? 'services' : readers.join(', ')
     return `| \`${variable}\` | ${fallback && `\`${fallback}\``} | ${setting.description} | ${describeExpectation(setting)} | ${who} |`
   })
-  return ['| variable | default | what it is | takes | read by |', '| --- | --- | --- | --- | --- |', ...lines].join(
-    '\n',
-  )
+  return [
+    '| variable | default | description | accepted values | read by |',
+    '| --- | --- | --- | --- | --- |',
+    ...lines,
+  ].join('\n')
 }

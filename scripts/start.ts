@@ -4,15 +4,7 @@ import { buildEmulator } from '@knowalledge/gemini-emulator'
 import { openBackends } from '@knowalledge/generation'
 import { buildApp as buildImageGeneration } from '@knowalledge/image-generation'
 import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/config'
-import {
-  createLogger,
-  type Environment,
-  type QuotaConfig,
-  type ReadyCheck,
-  serve,
-  start,
-  startTracing,
-} from '@knowalledge/service-kit'
+import { createLogger, type Environment, type QuotaConfig, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
 import { buildApp as buildVision } from '@knowalledge/vision'
 import { loadConfig as loadVisionConfig } from '@knowalledge/vision/config'
@@ -52,6 +44,7 @@ await start(async () => {
   )
 
   const { redis, faultsOf } = backends.shared
+  const { gemini: _, ...gatewayChecks } = backends.checks
   const gateway = await buildGateway({
     config: {
       ...gatewayConfig,
@@ -62,7 +55,7 @@ await start(async () => {
     cache: backends.cache,
     quota: backends.quota,
     requestCounts: { redis, onFault: faultsOf('rate limits') },
-    redis: backends.checks.redis as ReadyCheck,
+    checks: gatewayChecks,
     redisCircuit: backends.redisCircuit,
     identityBacking: redis && { redis, faultsOf },
     logger,

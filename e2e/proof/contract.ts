@@ -38,10 +38,10 @@ function faultOfError({ status, headers, body: raw }: Reply, body: Json): string
   const { error, message } = body
   if (!errors[status]?.includes(String(error))) return `status ${status} ${start(raw)}`
   if (typeof message !== 'string' || message === '') return `${error} without a message`
-  if (status !== 429) return undefined
+  if (status !== 429 && error !== 'quota_unavailable') return undefined
   const seconds = Number(headers['retry-after'])
-  if (!Number.isInteger(seconds) || seconds < 1) return `429 with Retry-After ${headers['retry-after']}`
-  if (!limitTypes.includes(String(body.limit_type))) return `429 with limit_type ${body.limit_type}`
+  if (!Number.isInteger(seconds) || seconds < 1) return `${error} with Retry-After ${headers['retry-after']}`
+  if (status === 429 && !limitTypes.includes(String(body.limit_type))) return `429 with limit_type ${body.limit_type}`
   const expected = `${seconds} ${seconds === 1 ? 'second' : 'seconds'}`
   return body.retry_after === expected ? undefined : `retry_after ${body.retry_after} beside Retry-After ${seconds}`
 }

@@ -1,15 +1,6 @@
-import {
-  type FaultProxy,
-  faultProxyForTest,
-  freePort,
-  processForTest,
-  redisServerForTest,
-  type TestContext,
-  type TestProcess,
-  type TestRedisServer,
-} from '@knowalledge/testing'
-import type { Emulator } from './emulator.ts'
-import { emulatorAt } from './emulator.ts'
+import { freePort, processForTest, type TestContext, type TestProcess } from '@knowalledge/testing'
+import { type Emulator, emulatorAt } from './emulator.ts'
+import { FleetRedis } from './fleet-redis.ts'
 
 export type Kind = 'gateway' | 'text-generation' | 'vision' | 'image-generation'
 
@@ -21,8 +12,14 @@ export interface Member {
   process: TestProcess | undefined
   /** What the processes that were here before wrote, and whether each was cut off in the middle. */
   readonly past: { output: string; killed: boolean }[]
-  /** From when to when a process here was being SIGKILLed, in milliseconds since the epoch. */
-  readonly kills: { fromMs: number; untilMs: number }[]
+  /** When a process here was being SIGKILLed. */
+  readonly kills: Span[]
+}
+
+/** In milliseconds since the epoch. */
+export interface Span {
+  fromMs: number
+  untilMs: number
 }
 
 export interface FleetOptions {
@@ -31,9 +28,9 @@ export interface FleetOptions {
   emulatorEnv: Record<string, string>
   /** Of each kind, running from the start. */
   instances: Record<Kind, number>
-  /** Of each kind, known to the gateways and not running yet. Default none. */
-  spares?: number
-  /** Put a proxy before Redis that can do what networks do. Default no: it costs time in this process. */
+  /** Known to the gateways and not running yet. Default none. */
+  spares?: Partial<Record<Kind, number>>
+  /** Put a proxy before Redis for each process, which does what networks do. Default no: it costs time in this process. */
   breakableRedis?: boolean
 }
 
@@ -48,24 +45,27 @@ const kinds = Object.keys(files) as Kind[]
 /** The whole system as separate processes, seen only through HTTP, environment and signals; and what can be done to it. */
 export class Fleet {
   readonly members: readonly Member[]
-  readonly redis: TestRedisServer
-  readonly network: FaultProxy | undefined
+  readonly redis: FleetRedis
   readonly emulator: Emulator
+  /** When all gateways were down on purpose. */
+  readonly down: Span[] = []
+  /** Settings that differ from those at the start, for processes that begin from now on. */
+  changed: Record<string, string> = {}
   readonly #t: TestContext
   readonly #env: Record<string, string>
 
   static async start(t: TestContext, options: FleetOptions): Promise<Fleet> {
-    const redis = await redisServerForTest(t)
-    const network = options.breakableRedis ? await faultProxyForTest(t, redis.port) : undefined
     const emulator = await processForTest(t, 'packages/gemini-emulator/src/server.ts', {
       readyPath: '/emulator/counters',
       env: { LOG_LEVEL: 'warn', ...options.emulatorEnv },
     })
     const members: Member[] = []
     for (const kind of kinds) {
-      for (let n = 1; n <= options.instances[kind] + (options.spares ?? 0); n++) members.push(await place(kind, n))
+      for (let n = 1; n <= options.instances[kind] + (options.spares?.[kind] ?? 0); n++)
+        members.push(await place(kind, n))
     }
-    const fleet = new Fleet(t, { redis, network, emulator, members, env: options.env })
+    const redis = await FleetRedis.start(t, options.breakableRedis ? members.map(({ name }) => name) : [])
+    const fleet = new Fleet(t, { redis, emulator, members, env: options.env })
     await Promise.all(
       kinds.flatMap((kind) => fleet.of(kind).slice(0, options.instances[kind])).map((member) => fleet.begin(member)),
     )
@@ -74,18 +74,11 @@ export class Fleet {
 
   private constructor(
     t: TestContext,
-    parts: {
-      redis: TestRedisServer
-      network: FaultProxy | undefined
-      emulator: TestProcess
-      members: Member[]
-      env: Record<string, string>
-    },
+    parts: { redis: FleetRedis; emulator: TestProcess; members: Member[]; env: Record<string, string> },
   ) {
-    const { redis, network, emulator, members, env } = parts
+    const { redis, emulator, members, env } = parts
     this.#t = t
     this.redis = redis
-    this.network = network
     this.emulator = emulatorAt(emulator)
     this.members = members
     const urls = (kind: Kind) =>
@@ -93,7 +86,6 @@ export class Fleet {
         .map(({ url }) => url)
         .join(',')
     this.#env = {
-      REDIS_URL: `redis://127.0.0.1:${network?.port ?? redis.port}`,
       GEMINI_BASE_URL: emulator.url,
       GEMINI_API_KEY: 'proof-key',
       TEXT_GENERATION_URL: urls('text-generation'),
@@ -116,7 +108,8 @@ export class Fleet {
   /** Starts a process at this place; resolves when it answers. */
   async begin(member: Member): Promise<void> {
     const port = Number(new URL(member.url).port)
-    member.process = await processForTest(this.#t, files[member.kind], { env: this.#env, port })
+    const env = { ...this.#env, ...this.changed, REDIS_URL: this.redis.urlFor(member.name) }
+    member.process = await processForTest(this.#t, files[member.kind], { env, port })
   }
 
   /** Ends the process there, if there is one, and says how it ended: SIGKILL at once, SIGTERM after it has finished what it has in hand. */

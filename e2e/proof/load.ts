@@ -1,16 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Random } from '@knowalledge/gemini-emulator'
 import { faultOf, type Reply } from './contract.ts'
-import type { Member } from './fleet.ts'
+import type { Member, Span } from './fleet.ts'
 import { ask } from './http.ts'
 import type { Question } from './questions.ts'
 
-/** How much later than the deadline an answer may arrive here on a machine that is busy with everything at once. */
-const deadlineGraceMs = 1_500
+/**
+ * How much later than the deadline an answer may arrive here: the gateway's timers for a service that hangs are up to a
+ * second late, and the machine is busy with everything at once.
+ */
+const deadlineGraceMs = 2_500
 
 export interface LoadOptions {
   /** Where the doors are; like any load balancer it goes to the next one where nobody listens. */
   gateways: () => readonly Member[]
+  /** When all of them are down on purpose. Default never. */
+  down?: readonly Span[]
   /** Arrivals, as they are now: may change while it runs. */
   perSecond: () => number
   next: () => Question | Promise<Question>
@@ -26,7 +31,7 @@ export interface Tally {
   replies: Map<string, number>
   /** Replies that break the contract, that crossed, or that never came: with what is known of each. */
   broken: string[]
-  /** In flight at a gateway when it was SIGKILLed: nobody can answer these. */
+  /** In flight at a gateway when it was SIGKILLed, or sent while all were down: nobody can answer these. */
   lostWithGateway: number
   /** Went to another gateway because nobody listened. */
   retriedElsewhere: number
@@ -83,7 +88,7 @@ async function arrive(
 
 let requests = 0
 
-async function askOnce(question: Question, { gateways, deadlineMs }: LoadOptions, tally: Tally): Promise<void> {
+async function askOnce(question: Question, { gateways, down, deadlineMs }: LoadOptions, tally: Tally): Promise<void> {
   const requestId = `proof-${++requests}`
   const turn = requests
   tally.asked += 1
@@ -116,7 +121,8 @@ async function askOnce(question: Question, { gateways, deadlineMs }: LoadOptions
       return
     }
   }
-  tally.broken.push(`${question.route}: nobody listened at any gateway`)
+  if (down?.some(({ fromMs, untilMs }) => fromMs <= Date.now() && startedAtMs <= untilMs)) tally.lostWithGateway += 1
+  else tally.broken.push(`${question.route}: nobody listened at any gateway`)
 }
 
 async function count(question: Question, requestId: string, reply: Reply, tally: Tally): Promise<void> {

@@ -36,6 +36,7 @@ export const soak: Part = {
         ...doorEnv,
         QUOTA_TPM: '1000000000',
         QUOTA_TPD: '1000000000',
+        QUOTA_NEW_POOL: 'open', // else the first minute would be refused
         // As V8 sizes its heap in the containers of k8s/. With the memory of a whole machine it collects too late to be judged, and
         // doubles the place for young objects minutes apart, up to 128 MiB, while what lives on stays at 25.
         NODE_OPTIONS: '--max-old-space-size=128 --max-semi-space-size=8',
@@ -53,7 +54,7 @@ export const soak: Part = {
     })
     const random = randomFrom(`soak ${seed}`)
     const gateway = fleet.of('gateway')[0]?.url ?? ''
-    const callers = await keyedCallers(fleet.redis.url, { rpm: 1_000_000, gateway })
+    const callers = await keyedCallers(fleet.redis.server.url, { rpm: 1_000_000, gateway })
     const questioner = new Questioner(random, { callers })
     const known: Question[] = []
     while (known.length < 40) known.push(await questioner.next())
@@ -102,11 +103,11 @@ async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: See
       },
     ]
   })
-  const keys = await keysWithoutExpiry(fleet.redis.connect())
+  const keys = await keysWithoutExpiry(fleet.redis.server.connect())
   const logs = readLogs(fleet)
   const others = [...tally.replies].filter(([kind]) => kind !== '200')
-  // Without Redis a process keeps to its share, and may refuse: only a stall of the machine is a reason for that here.
-  const isExplained = logs.degraded > 0 && others.every(([kind]) => kind === '429 quota_exceeded')
+  // Nothing is granted without Redis, or during a hold: only a stall of the machine is a reason for that here.
+  const isExplained = logs.degraded + logs.holds > 0 && others.every(([kind]) => kind === '503 quota_unavailable')
   return {
     rows: [
       ...rows,
@@ -124,7 +125,7 @@ async function judge(fleet: Fleet, { samples, warmUpMs, mostGrowth, tally }: See
         kept: others.length === 0 ? true : isExplained ? undefined : false,
       },
       ...commonRows(tally, logs.forbidden),
-      disturbances(tally, logs.degraded),
+      disturbances(tally, logs),
     ],
     evidence: {
       'keys without expiry': keys.found,

@@ -39,8 +39,8 @@ export interface GatewayOptions {
   quota: Pick<QuotaClient, 'usage'>
   /** Where all gateways count their clients' requests together; without Redis each counts its own. */
   requestCounts: Pick<RequestCountsOptions, 'redis' | 'onFault'>
-  /** For `/api/ready`. */
-  redis: ReadyCheck
+  /** For `/api/ready`: of Redis and the quota. */
+  checks: Record<string, ReadyCheck>
   /** For the metrics. Absent without Redis. */
   redisCircuit?: (() => CircuitState) | undefined
   /** For keys and sessions: needed with AUTH=required. */
@@ -53,10 +53,10 @@ const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
 export async function buildApp(options: GatewayOptions): Promise<App> {
-  const { config, cache, quota, redis, redisCircuit, logger } = options
+  const { config, cache, quota, redisCircuit, logger } = options
   const upstreams = createUpstreams(config)
   const services = serviceChecks(upstreams, '/ready')
-  const checks = { redis, services: anyService(services), ...services }
+  const checks = { ...options.checks, services: anyService(services), ...services }
   const app = await createServiceApp({
     service: 'gateway',
     description: 'Learning material from Gemini, through one door and one quota.',

@@ -3,8 +3,9 @@ import { createResponseCache } from '@knowalledge/response-cache'
 import {
   connectRedis,
   createLogger,
+  quotaChecks,
   quotaOptions,
-  redisCheck,
+  redisDisabled,
   redisFaults,
   serve,
   start,
@@ -20,7 +21,7 @@ await start(async () => {
   const profile = { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
   const redis = await connectRedis(config, profile, logger)
   const faults = redisFaults(logger)
-  const quota = createQuotaClient({ redis, ...quotaOptions(config), onFault: faults.of('quota') })
+  const quota = createQuotaClient({ redis, ...quotaOptions(config), role: 'observer', onFault: faults.of('quota') })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
   const cacheRedis = await connectRedis(config, profile, logger)
   const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
@@ -29,7 +30,7 @@ await start(async () => {
     cache,
     quota,
     requestCounts: { redis, onFault: faults.of('rate limits') },
-    redis: redisCheck(redis),
+    checks: redis ? quotaChecks(quota, { isObserver: true }) : { redis: redisDisabled },
     redisCircuit: redis && faults.circuit,
     identityBacking: redis && { redis, faultsOf: faults.of },
     logger,

@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createQuotaClient } from '@knowalledge/quota-client'
 import { createResponseCache } from '@knowalledge/response-cache'
-import { type App, createLogger, type Environment, redisCheck } from '@knowalledge/service-kit'
+import { type App, createLogger, type Environment, redisDisabled } from '@knowalledge/service-kit'
 import { freePort } from '@knowalledge/testing'
 import type { Test } from 'tap'
 import { buildApp, type GatewayOptions } from '../src/app.ts'
@@ -52,7 +52,7 @@ export async function gatewayForTest(
   const destination = { write: (line: string) => void logged.push(JSON.parse(line)) }
   const logger = createLogger({ level: 'info', pretty: false, destination })
   const cache = createResponseCache()
-  const app = await buildApp({ config, cache, quota, requestCounts, redis: redisCheck(undefined), logger, ...more })
+  const app = await buildApp({ config, cache, quota, requestCounts, checks: { redis: redisDisabled }, logger, ...more })
   prepare(app)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {

@@ -17,8 +17,13 @@ const Answer = Type.Object(
     tokens: Windows,
     statistics: Type.Object({
       average_tokens_per_request: Type.Number({ description: 'Of today' }),
-      instances: Type.Integer({ description: 'Processes that used the quota lately' }),
-      degraded: Type.Boolean({ description: 'True while Redis cannot be asked: the figures are this process’s own' }),
+      instances: Type.Integer({ description: 'Service processes that share the quota' }),
+      degraded: Type.Boolean({
+        description: 'True while Redis cannot be used: the figures are the last ones that were seen',
+      }),
+    }),
+    hold: Type.Union([Type.Object({ cause: Type.String(), ends_in_seconds: Type.Integer() }), Type.Null()], {
+      description: 'While the use of the last minute is uncertain no instance calls Gemini: why, and until when',
     }),
     pause: Type.Union([Type.Object({ limit_type: Type.String(), resumes_in_seconds: Type.Integer() }), Type.Null()], {
       description: 'After a 429 of Gemini: nobody asks until it ends',
@@ -36,7 +41,7 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
       schema: { summary: 'Use of the shared quota', tags: ['operations'], response: { 200: Answer } },
     },
     async (_request, reply) => {
-      const { requests, tokens, pause, degraded, instances } = await quota.usage()
+      const { requests, tokens, pause, hold, degraded, instances } = await quota.usage()
       const requestsToday = requests.perDay.current
       return reply.header('cache-control', 'no-store').send({
         requests: { per_minute: shown(requests.perMinute), per_day: shown(requests.perDay) },
@@ -46,6 +51,7 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
           instances,
           degraded,
         },
+        hold: hold && { cause: hold.cause, ends_in_seconds: Math.ceil(hold.endsInMs / 1000) },
         pause: pause && {
           limit_type: pause.limitType,
           resumes_in_seconds: Math.max(0, Math.ceil((pause.untilMs - Date.now()) / 1000)),

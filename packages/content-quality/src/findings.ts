@@ -2,7 +2,7 @@ import type { QualityIssue, QualityIssueType, QualityReport } from './types.ts'
 
 const issuePenalty = 0.6
 
-/** Gathers what a check finds; the score is 1 minus the penalties, never below 0. */
+/** Collects what a check finds; the score is 1 minus the penalties, never below 0. */
 export class Findings {
   readonly #issues: QualityIssue[] = []
   readonly #warnings: string[] = []
@@ -13,7 +13,7 @@ export class Findings {
     this.#penalty += issuePenalty
   }
 
-  /** `penalty` is what it takes off the score, 0..1. */
+  /** `penalty` (0..1) is subtracted from the score. */
   warn(message: string, penalty: number): void {
     this.#warnings.push(message)
     this.#penalty += penalty
@@ -21,7 +21,7 @@ export class Findings {
 
   report(): QualityReport {
     return {
-      // Rounded down, so that no complaint is lost; the small amount undoes what binary fractions take off.
+      // Rounded down, so that every warning lowers the score; the small amount corrects the error of binary fractions.
       score: Math.floor(Math.max(0, 1 - this.#penalty) * 100 + 1e-9) / 100,
       passed: this.#issues.length === 0,
       issues: this.#issues,

@@ -1,6 +1,8 @@
+import { boldMark, letter, number, otherSpace, survey, traitsAt } from './characters.ts'
+
 const circledOrBullet = /^(?:[①-⑳•·‣▪◦●○■□➤►・]\s*|[-*+–—>]\s+|#{1,6}\s+)/u
 const numbering = /^[([（【]?\s*(\p{Nd}{1,3})\s*[.．)\]:：、）】-](?!\p{Nd})\s*/u
-const pairs: readonly (readonly [string, string])[] = [
+const closingQuotes = new Map([
   ['"', '"'],
   ["'", "'"],
   ['`', '`'],
@@ -10,45 +12,64 @@ const pairs: readonly (readonly [string, string])[] = [
   ['«', '»'],
   ['「', '」'],
   ['『', '』'],
-]
+])
+const bold = /\*\*([^*]+)\*\*|__([^_]+)__/g
+const stop = /[\s.,;:。、；：،؛．]/
+const abbreviation = /(?:\.[^.]*|(?:^|\s)\p{L}{1,2})\.$/u
 
 /** A phrase as a person would write it: one line, no bullet, bold, quotes around it or stop after it. */
 export function cleanPhrase(text: string): string {
-  let cleaned = text.trim().replace(/\s+/g, ' ')
-  cleaned = cleaned.replace(circledOrBullet, '')
-  cleaned = cleaned.replace(/\*\*([^*]+)\*\*|__([^_]+)__/g, '$1$2')
+  const line = oneLine(text)
+  if (isPlain(line)) return line
+  let cleaned = line.replace(circledOrBullet, '')
+  if (cleaned.includes('**') || cleaned.includes('__')) cleaned = cleaned.replace(bold, '$1$2')
   cleaned = unquote(cleaned.trim())
   return withoutStop(cleaned).trim()
 }
 
+/** True for most phrases: one that starts with a letter, ends with a letter or digit and has nothing bold is clean. */
+function isPlain(line: string): boolean {
+  const last = traitsAt(line, line.length - 1)
+  return (traitsAt(line, 0) & letter) > 0 && (last & (letter | number)) > 0 && !(survey(line).traits & boldMark)
+}
+
+/** Trimmed, with a single space for any run of white space. */
+export function oneLine(text: string): string {
+  const trimmed = text.trim()
+  return trimmed.includes('  ') || survey(trimmed).traits & otherSpace ? trimmed.replace(/\s+/g, ' ') : trimmed
+}
+
 /**
- * Takes the numbers off a numbered list. Only when most entries count up from 0 or 1: "20. Jahrhundert" is no number four,
+ * Removes the numbers of a numbered list. Only when most entries count up from 0 or 1: "20. Jahrhundert" is not number four,
  * and "3D printing" or "1984 (novel)" keep theirs.
  */
 export function withoutNumbering(entries: readonly string[]): string[] {
+  const numbers = entries.map(numberOf)
+  if (numbers.every((found) => found === undefined)) return [...entries]
   for (const first of [1, 0]) {
-    const numbered = entries.map((entry, i) => numberOf(entry) === first + i)
-    const count = numbered.filter(Boolean).length
+    const isNumbered = (i: number) => numbers[i] === first + i
+    const count = entries.filter((_, i) => isNumbered(i)).length
     if (count > 0 && count >= entries.length / 2) {
-      return entries.map((entry, i) => (numbered[i] ? bare(entry).replace(numbering, '') : entry))
+      return entries.map((entry, i) => (isNumbered(i) ? withoutBold(entry).replace(numbering, '') : entry))
     }
   }
   return [...entries]
 }
 
-function bare(entry: string): string {
-  return entry
-    .trim()
-    .replace(/^\*\*(?=\p{Nd})/u, '')
-    .replace(/\*\*$/u, '')
+/** Without the bold marks around a number, or around a whole entry. */
+function withoutBold(entry: string): string {
+  const trimmed = entry.trim()
+  if (!trimmed.includes('**')) return trimmed
+  return trimmed.replace(/^\*\*(?=\p{Nd})/u, '').replace(/\*\*$/u, '')
 }
 
 function numberOf(entry: string): number | undefined {
-  const digits = bare(entry).match(numbering)?.[1]
+  if (traitsAt(entry, 0) & letter) return undefined
+  const digits = withoutBold(entry).match(numbering)?.[1]
   return digits === undefined ? undefined : Number([...digits].map(digitValue).join(''))
 }
 
-// Every script's decimal digits are ten code points in a row, with none before the zero.
+// The decimal digits of every script are ten consecutive code points, with none before the zero.
 function digitValue(digit: string): number {
   let zero = digit.codePointAt(0) ?? 0
   const value = zero
@@ -57,23 +78,16 @@ function digitValue(digit: string): number {
 }
 
 function unquote(text: string): string {
-  for (const [open, close] of pairs) {
-    const inner = text.slice(open.length, -close.length)
-    if (
-      text.length > 2 &&
-      text.startsWith(open) &&
-      text.endsWith(close) &&
-      !inner.includes(open) &&
-      !inner.includes(close)
-    ) {
-      return inner.trim()
-    }
-  }
-  return text
+  const open = text.charAt(0)
+  const close = closingQuotes.get(open)
+  if (close === undefined || text.length <= 2 || !text.endsWith(close)) return text
+  const inner = text.slice(1, -1)
+  return inner.includes(open) || inner.includes(close) ? text : inner.trim()
 }
 
-// "U.S." and "Martin Luther King Jr." keep their stop.
+// "U.S." and "Martin Luther King Jr." keep their stop. A loop, since /[…]+$/ takes quadratic time on a run inside the text.
 function withoutStop(text: string): string {
-  const abbreviated = /(?:\.[^.]*|(?:^|\s)\p{L}{1,2})\.$/u.test(text)
-  return abbreviated ? text : text.replace(/[\s.,;:。、；：،؛．]+$/u, '')
+  let end = text.length
+  while (end > 0 && stop.test(text.charAt(end - 1))) end -= 1
+  return end === text.length || abbreviation.test(text) ? text : text.slice(0, end)
 }

@@ -1,7 +1,8 @@
-import { fold, foldMarks, sentences } from './words.ts'
+import { fold } from './folding.ts'
+import { sentences } from './words.ts'
 
-// Each pattern is held against the start of a sentence, so that a text about chatbots may quote or describe them: a refusal
-// speaks in the first person. Written as people write; folded like the text they are held against.
+// Each pattern is matched at the start of a sentence, so that a text about chatbots may quote or describe them: a refusal
+// speaks in the first person.
 
 const assistantIn = {
   en: "as an? (?:ai|artificial intelligence|(?:large )?language model|llm)\\b[^.]{0,80}?\\b(?:i|i'm|i've|my)\\b|(?:i'm|i am) (?:just |only |merely )?an? (?:ai|artificial intelligence|(?:large )?language model)\\b",
@@ -43,25 +44,65 @@ const refusedAnyway =
 const policy =
   "(?:this|that|your) (?:request|prompt|content|topic) (?:violates|goes against|is against)|(?:it is|it's|that is|that's|this is) against my (?:programming|guidelines|policy|policies)|my (?:guidelines|programming|safety guidelines) (?:prevent|do not allow|don't allow|prohibit)"
 
+const linkingWords = '(?:however|but|please note that|note that|unfortunately)[,:]? '
+
 const anyOf = (patterns: Record<string, string>) => Object.values(patterns).join('|')
-const apology = `(?:${anyOf(apologyIn)})[\\s,.;:!،。—–\\-]*(?:but|pero|mais|aber|que|jedoch|但是?|不過|不过|لكن|ولكن|و?لكنني|אבל|אך)?[\\s,،]*`
-const linkingWord = '(?:however|but|please note that|note that|unfortunately)[,:]? '
 
-const startsRefusal = compile(
-  `^(?:${linkingWord})?(?:${apology})?(?:${anyOf(assistantIn)}|${policy})|^(?:${apology})(?:${anyOf(cannotIn)}|${refusedAnyway})`,
-)
-// Bare "I cannot help": only where an answer begins, since a text may cite it later.
-const beginsWithRefusal = compile(`^(?:${linkingWord})?(?:${anyOf(cannotIn)})`)
-const onlyApology = compile(`^(?:${anyOf(apologyIn)})[\\s.!,。！]*$`)
+// Each is matched at one place, and no character that it matched is given back. Joined into one pattern, with separators
+// on both sides of the conjunction, they would take more than quadratic time on a run of separators.
+const apology = matcher(anyOf(apologyIn))
+const separators = matcher('[\\s,.;:!،。—–\\-]*')
+const conjunction = matcher('(?:but|pero|mais|aber|que|jedoch|但是?|不過|不过|و?لكنني|و?لكن|אבל|אך)[\\s,،]*')
+const linkingWord = matcher(linkingWords)
+const assistantOrPolicy = matcher(`${anyOf(assistantIn)}|${policy}`)
+const cannot = matcher(anyOf(cannotIn))
+const cannotAfterApology = matcher(`${anyOf(cannotIn)}|${refusedAnyway}`)
+// A sentence that starts with none of these is not a refusal, which saves matching each.
+const beginning = matcher(`${linkingWords}|${anyOf(apologyIn)}|${anyOf(assistantIn)}|${policy}|${anyOf(cannotIn)}`)
+const onlyApology = matcher(`(?:${anyOf(apologyIn)})[\\s.!,。！]*$`)
 
-/** True when the model refuses in one of the eight languages; the language asked for is not always the one it refuses in. */
-export function isRefusal(text: string): boolean {
-  const folded = sentences(text.replaceAll('A.I.', 'AI')).map(fold)
-  const [first = '', second = ''] = folded
-  if (onlyApology.test(first) && (folded.length === 1 || beginsWithRefusal.test(second))) return true
-  return beginsWithRefusal.test(first) || folded.some((sentence) => startsRefusal.test(sentence))
+/**
+ * True when the model refuses in one of the eight languages; it does not always refuse in the requested one.
+ * `folded` are the folded sentences of the text, for a caller that has them already.
+ */
+export function isRefusal(text: string, folded?: string[]): boolean {
+  const all = folded && !text.includes('A.I.') ? folded : sentences(text.replaceAll('A.I.', 'AI')).map(fold)
+  if (!all.some((sentence) => endOf(beginning, sentence) > 0)) return false
+  const [first = '', second = ''] = all
+  if (endOf(onlyApology, first) > 0 && (all.length === 1 || saysCannot(second))) return true
+  // A bare "I cannot help" counts only where an answer begins, since a text may cite it later.
+  return saysCannot(first) || all.some(startsRefusal)
 }
 
-function compile(source: string): RegExp {
-  return new RegExp(foldMarks(source), 'iu')
+function saysCannot(sentence: string): boolean {
+  const linked = endOf(linkingWord, sentence)
+  return endOf(cannot, sentence) > 0 || (linked > 0 && endOf(cannot, sentence, linked) > 0)
+}
+
+function startsRefusal(sentence: string): boolean {
+  const isSaidAt = (at: number) => endOf(assistantOrPolicy, sentence, at) > 0
+  if (isSaidAt(0)) return true
+  const apologized = afterApology(sentence, 0)
+  if (apologized > 0 && (isSaidAt(apologized) || endOf(cannotAfterApology, sentence, apologized) > 0)) return true
+  const linked = endOf(linkingWord, sentence)
+  return linked > 0 && (isSaidAt(linked) || isSaidAt(afterApology(sentence, linked)))
+}
+
+/** Where the text goes on after an apology, the separators and a conjunction; `at` when there is no apology. */
+function afterApology(sentence: string, at: number): number {
+  const end = endOf(apology, sentence, at)
+  if (end === 0) return at
+  const separated = endOf(separators, sentence, end)
+  return endOf(conjunction, sentence, separated) || separated
+}
+
+/** Where the match that starts at `at` ends; 0 when there is none. */
+function endOf(pattern: RegExp, text: string, at = 0): number {
+  pattern.lastIndex = at
+  return pattern.test(text) ? pattern.lastIndex : 0
+}
+
+// Folded like the text that it is matched against, which is in lower case: faster than ignoring the case of each character.
+function matcher(source: string): RegExp {
+  return new RegExp(fold(source), 'uy')
 }

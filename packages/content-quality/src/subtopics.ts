@@ -1,19 +1,29 @@
+import { survey } from './characters.ts'
 import { Findings } from './findings.ts'
+import { fold } from './folding.ts'
 import { cleanPhrase, withoutNumbering } from './phrase-cleaning.ts'
 import { isRefusal } from './refusals.ts'
 import { phraseKey } from './topicality.ts'
 import type { QualityReport } from './types.ts'
-import { countContentWords, countLetters } from './words.ts'
+import { contentWordsAbove, sentences } from './words.ts'
 
 const minLetters = 3
 const maxWords = 8
-/** Beyond this an entry is a sentence and not a subtopic. */
+/** An entry with more words is a sentence and not a subtopic. */
 const unusableWords = 12
-/** "About 15": fewer than this share of what was asked for is not an answer. */
+/** A longer entry is unusable; only this much of it is searched for a refusal. With `maxEntries` it bounds the work. */
+const maxCharacters = 256
+/** Entries after these are unusable. */
+const maxEntries = 1_000
+/** Fewer than this share of the requested number is not an answer. */
 const minShare = 2 / 3
 
 interface Sorted {
   accepted: string[]
+  /** How many of the accepted have more than `maxWords` words. */
+  long: number
+  /** The keys of the accepted: an entry with one of them is a duplicate. */
+  keys: Set<string>
   duplicates: number
   unusable: number
   refusals: number
@@ -49,38 +59,48 @@ export function checkSubtopics(
       `${count(unusable, 'entry that is no subtopic was', 'entries that are no subtopics were')} left out.`,
       (0.5 * unusable) / given,
     )
-  warnOfStyle(findings, accepted, context.topic)
+  warnOfStyle(findings, sorted, context.topic)
   return { ...findings.report(), accepted }
 }
 
 function sortOut(subtopics: string[]): Sorted {
-  const sorted: Sorted = { accepted: [], duplicates: 0, unusable: 0, refusals: 0 }
-  const seen = new Set<string>()
-  for (const entry of withoutNumbering(subtopics.filter((subtopic) => subtopic.trim() !== ''))) {
-    const subtopic = cleanPhrase(entry)
-    const key = phraseKey(subtopic)
-    if (isRefusal(entry)) sorted.refusals += 1
-    if (isRefusal(entry) || countLetters(subtopic) < minLetters || countContentWords(subtopic) > unusableWords)
-      sorted.unusable += 1
-    else if (seen.has(key)) sorted.duplicates += 1
-    else {
-      seen.add(key)
-      sorted.accepted.push(subtopic)
-    }
-  }
-  sorted.unusable += subtopics.filter((subtopic) => subtopic.trim() === '').length
+  const sorted: Sorted = { accepted: [], long: 0, keys: new Set(), duplicates: 0, unusable: 0, refusals: 0 }
+  const entries = subtopics.slice(0, maxEntries).filter((subtopic) => subtopic.trim() !== '')
+  sorted.unusable = subtopics.length - entries.length
+  for (const entry of withoutNumbering(entries)) sortOne(sorted, entry)
   return sorted
 }
 
-function warnOfStyle(findings: Findings, accepted: string[], topic: string): void {
-  const long = accepted.filter((subtopic) => countContentWords(subtopic) > maxWords).length
+function sortOne(sorted: Sorted, entry: string): void {
+  const start = entry.slice(0, maxCharacters)
+  const subtopic = cleanPhrase(start)
+  const folded = fold(subtopic)
+  const foldedSentences = sentences(start).map((sentence) => (sentence === subtopic ? folded : fold(sentence)))
+  const refuses = isRefusal(start, foldedSentences)
+  const { letters } = survey(subtopic)
+  const words = contentWordsAbove(subtopic, maxWords)
+  if (refuses) sorted.refusals += 1
+  if (refuses || entry.length > maxCharacters || words > unusableWords || letters < minLetters) {
+    sorted.unusable += 1
+    return
+  }
+  const key = phraseKey(folded)
+  if (sorted.keys.has(key)) {
+    sorted.duplicates += 1
+    return
+  }
+  sorted.keys.add(key)
+  sorted.accepted.push(subtopic)
+  if (words > maxWords) sorted.long += 1
+}
+
+function warnOfStyle(findings: Findings, { accepted, keys, long }: Sorted, topic: string): void {
   if (long > 0)
     findings.warn(
       `${count(long, 'subtopic is', 'subtopics are')} longer than ${maxWords} words.`,
       (0.5 * long) / accepted.length,
     )
-  const topicKey = phraseKey(topic)
-  if (accepted.some((subtopic) => phraseKey(subtopic) === topicKey)) {
+  if (keys.has(phraseKey(fold(topic)))) {
     findings.warn('One subtopic only repeats the topic.', 0.5 / accepted.length)
   }
 }

@@ -1,8 +1,10 @@
-import { fold, foldMarks, isGrammarOnly, isUnspaced, segments } from './words.ts'
+import { letter, mark, number, traitsAt } from './characters.ts'
+import { fold, foldMarks } from './folding.ts'
+import { isGrammarOnly, isUnspaced, segments } from './words.ts'
 
 export type Topicality = 'on_topic' | 'off_topic' | 'unknown'
 
-// Words that say nothing about a subject, of the languages whose topics are told apart by words.
+// Words that say nothing about a subject, of the languages whose topics are compared by words.
 const functionWordsIn: Record<string, string> = {
   en: 'the and for with from into its are was how what why when who which that this between through their your our you can does not has have about of in on to is an or by at as vs a',
   es: 'el la los las un una unos unas de del y en con por para que como se al su sus es son entre sobre sin desde lo o',
@@ -21,32 +23,62 @@ const insignificant = new Set(
   [...functionWords.values()].flatMap((words) => [...words]).concat(fold(genericWords).split(' ')),
 )
 
-// Signs that a short text is in this language and hardly in another of the four that share the alphabet.
+// Marks of a short text in this language that are rare in the other three that share the alphabet.
 const latinMarks: Record<string, RegExp> = {
   en: /(?:ing|ness|ght|ship|hood|ally|ful|less)s?$|^(?:wh|kn|wr|th|sh)|[a-z]y$|oo|ee|w[aeiou]/i,
   es: /[ñáéíóú]|(?:ción|ciones|dad|dades|ismo|mente|aje|ía|ario|illa|illo|eza|os|as)$/i,
   fr: /[éèêçœàâîûëï]|(?:eau|eaux|eux|euse|ique|iques|isme|ité|ités|ée|ées|aire|aires|eur|eurs|oire|ois|ais)$/i,
   de: /[äöüß]|(?:ung|ungen|heit|keit|schaft|lich|isch|ische|ischer|tum|chen|nis|ieren|kunde|lehre|ien|ik)$|^(?:ge|ver|zer|sch)|sch|cht|tz|pf/i,
 }
+const plus = 0x2b
+const hash = 0x23
+const pluralS = /(?<=\p{L}{3})s$/u
+
 const otherArabicScript = /[پچژگکیےٹڈڑں]/u // Persian and Urdu
 const simplifiedOnly =
   /[这们为么发时间对关开动实现应术艺药经济历业东车书语话说请计认识设传统义论质热电脑网络类种亚罗马战军队农结构变]/u
 
-/** Whether a text speaks of the topic or subtopic: any of their significant words is enough, in any form or script. */
-export function topicality(text: string, context: { topic: string; subtopic: string; language: string }): Topicality {
+/**
+ * Whether a text mentions the topic or subtopic: any of their significant words is enough, in any form or script.
+ * `plain` is the text after foldMarks.
+ */
+export function topicality(plain: string, context: { topic: string; subtopic: string; language: string }): Topicality {
   const subject = `${context.topic} ${context.subtopic}`
-  const stems = [...segments(subject)].filter(isSignificant).flatMap(stemsOf)
+  const stems = segments(subject).filter(isSignificant).flatMap(stemsOf)
   if (stems.length === 0) return 'unknown'
-  const haystack = fold(text)
+  const haystack = plain.toLowerCase()
   if (stems.some((stem) => occurs(stem, haystack))) return 'on_topic'
-  return sameLanguage(subject, text, baseLanguage(context.language)) ? 'off_topic' : 'unknown'
+  return sameLanguage(subject, plain, baseLanguage(context.language)) ? 'off_topic' : 'unknown'
 }
 
-/** What two phrases have in common when they are the same but for case, marks, order, articles and a plural s. */
-export function phraseKey(phrase: string): string {
-  const words = (fold(phrase).match(/[\p{L}\p{N}\p{M}+#]+/gu) ?? []).map((word) => word.replace(/(?<=\p{L}{3})s$/u, ''))
-  const significant = words.filter((word) => !insignificant.has(word) || word.length === 1)
-  return (significant.length > 0 ? significant : words).sort().join(' ')
+/**
+ * What two phrases have in common when they are the same but for case, marks, order, articles and a plural s.
+ * `folded` is the phrase after fold.
+ */
+export function phraseKey(folded: string): string {
+  const words = keyWords(folded)
+  const significant = words.filter((word) => word.length === 1 || !insignificant.has(word))
+  const kept = significant.length > 0 ? significant : words
+  return kept.length === 1 ? (kept[0] ?? '') : kept.sort().join(' ')
+}
+
+/** Runs of letters, digits, marks, "+" and "#", without a plural s. */
+function keyWords(folded: string): string[] {
+  const words: string[] = []
+  let start = 0
+  for (let at = 0, width = 1; at < folded.length; at += width) {
+    const codePoint = folded.codePointAt(at) ?? 0
+    width = codePoint > 0xffff ? 2 : 1
+    if (traitsAt(folded, at) & (letter | number | mark) || codePoint === plus || codePoint === hash) continue
+    if (at > start) words.push(singular(folded.slice(start, at)))
+    start = at + width
+  }
+  if (start < folded.length) words.push(singular(folded.slice(start)))
+  return words
+}
+
+function singular(word: string): string {
+  return word.endsWith('s') && pluralS.test(word) ? word.slice(0, -1) : word
 }
 
 interface Stem {
@@ -72,7 +104,7 @@ function stemsOf(word: string): Stem[] {
   return [{ text: base.slice(0, kept), atWordStart: kept < 5 }]
 }
 
-// Two neighbouring characters are what Chinese and Japanese words share when they are written longer or shorter.
+// A longer and a shorter form of a Chinese or Japanese word share two neighbouring characters.
 function unspacedStems(word: string): Stem[] {
   const characters = [...word]
   if (characters.length <= 2) return [{ text: word, atWordStart: false }]
@@ -99,10 +131,10 @@ function baseLanguage(language: string): string {
   return (language.toLowerCase().match(/^[a-z]{2,3}/) ?? ['en'])[0]
 }
 
-/** Careful: a topic in another language than its explanation shares no words with it and is right all the same. */
-function sameLanguage(subject: string, text: string, language: string): boolean {
-  const script = mainScript(subject)
-  if (script !== mainScript(text)) return false
+/** False when in doubt: a topic in another language than its explanation shares no words with it, and both may be right. */
+function sameLanguage(subject: string, plain: string, language: string): boolean {
+  const script = mainScript(foldMarks(subject))
+  if (script !== mainScript(plain)) return false
   if (script === 'Latin') return latinSameLanguage(subject, language)
   if (script === 'Arabic') return language === 'ar' && !otherArabicScript.test(subject)
   if (script === 'Hebrew') return language === 'he'
@@ -113,7 +145,7 @@ function sameLanguage(subject: string, text: string, language: string): boolean 
   return false
 }
 
-// Few words tell little: English is taken for granted where nothing speaks for another language, the others must show.
+// A few words show little: they count as English unless another language scores higher; the others need the highest score.
 function latinSameLanguage(subject: string, language: string): boolean {
   const scores = Object.keys(latinMarks).map((candidate) => [candidate, latinScore(subject, candidate)] as const)
   const own = scores.find(([candidate]) => candidate === language)?.[1]
@@ -132,27 +164,34 @@ function latinScore(subject: string, language: string): number {
 }
 
 const scripts = {
-  Latin: /\p{Script=Latin}/gu,
-  Han: /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/gu,
-  Arabic: /\p{Script=Arabic}/gu,
-  Hebrew: /\p{Script=Hebrew}/gu,
+  Latin: /\p{Script=Latin}+/gu,
+  Han: /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu,
+  Arabic: /\p{Script=Arabic}+/gu,
+  Hebrew: /\p{Script=Hebrew}+/gu,
   other:
-    /(?![\p{Script=Latin}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Arabic}\p{Script=Hebrew}])\p{L}/gu,
+    /(?:(?![\p{Script=Latin}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Arabic}\p{Script=Hebrew}])\p{L})+/gu,
 }
 
-/** The script most letters are in; kana count as Han, and a Han character as two letters. */
-function mainScript(text: string): keyof typeof scripts | undefined {
-  const plain = foldMarks(text)
+/** The script of most letters; kana count as Han, and a Han character as two letters. `plain` is after foldMarks. */
+function mainScript(plain: string): keyof typeof scripts | undefined {
+  if (!/[^ -~\s]/.test(plain)) return /[a-z]/i.test(plain) ? 'Latin' : undefined
   let main: keyof typeof scripts | undefined
   let most = 0
   for (const [script, pattern] of Object.entries(scripts)) {
-    const count = (plain.match(pattern)?.length ?? 0) * (script === 'Han' ? 2 : 1)
+    const count = countMatched(plain, pattern) * (script === 'Han' ? 2 : 1)
     if (count > most) {
       most = count
       main = script as keyof typeof scripts
     }
   }
   return main
+}
+
+/** The characters (code points) that a pattern of runs matches. */
+function countMatched(text: string, runs: RegExp): number {
+  let count = 0
+  for (const run of text.match(runs) ?? []) count += /[\ud800-\udfff]/.test(run) ? [...run].length : run.length
+  return count
 }
 
 const scriptOfLanguage: Record<string, keyof typeof scripts> = {
@@ -166,9 +205,9 @@ const scriptOfLanguage: Record<string, keyof typeof scripts> = {
   he: 'Hebrew',
 }
 
-/** False when the text is plainly in another script than its language is written in. */
-export function scriptFits(text: string, language: string): boolean {
+/** False when the text is clearly in another script than its language is written in. `plain` is after foldMarks. */
+export function scriptFits(plain: string, language: string): boolean {
   const expected = scriptOfLanguage[baseLanguage(language)]
-  const script = mainScript(text)
+  const script = mainScript(plain)
   return expected === undefined || script === undefined || script === expected
 }

@@ -1,5 +1,5 @@
 export type QualityIssueType =
-  /** Nothing in it that could be read. */
+  /** Without a letter or digit. */
   | 'empty'
   /** The model refused instead of answering. */
   | 'refusal'
@@ -8,11 +8,11 @@ export type QualityIssueType =
   | 'too_few'
   | 'too_short'
   | 'too_long'
-  /** None of the asked-for words in a text of the same language. */
+  /** No word of the topic or subtopic, in a text of the same language. */
   | 'off_topic'
-  /** Most of it is the same sentence again. */
+  /** Half or more of the sentences repeat others. */
   | 'repetitive'
-  /** A sentence where a topic was asked for. */
+  /** A sentence instead of a topic. */
   | 'sentence'
 
 export interface QualityIssue {
@@ -21,7 +21,7 @@ export interface QualityIssue {
 }
 
 export interface QualityReport {
-  /** 0 (useless) to 1 (nothing to complain about), two decimals. */
+  /** 0 (useless) to 1 (no issues and no warnings), two decimals. */
   score: number
   /** False when there is an issue: not fit to be shown or cached. */
   passed: boolean

@@ -1,62 +1,95 @@
-// The dictionary and rules for every script come with ICU; the locale given here changes nothing that we use.
+import {
+  asciiWord,
+  hiragana,
+  letter,
+  nonAscii,
+  number,
+  particle,
+  particles,
+  sentenceEnd,
+  survey,
+  traitsAt,
+  unspaced,
+} from './characters.ts'
+
+// The dictionary and the rules for every script come with ICU; the locale does not change what is used here.
 const wordSegmenter = new Intl.Segmenter('en', { granularity: 'word' })
 const sentenceSegmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
 
-// Scripts written without spaces between words.
-const unspaced =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
-const wordCharacter = /[\p{L}\p{N}]/u
-
-// Marks that a writer may leave out: Latin accents, Hebrew points, Arabic vowels, hamza and tatweel. Kana marks stay.
-const optionalMarks = /[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0640]/g
-
-// Japanese particles and endings are written in hiragana alone; these are Chinese function words.
-const grammarOnly =
-  /^(?:\p{Script=Hiragana}+|[的地得在中与與和及之对對了是从從到于於而或以为為有等个個被把将將其]{1,2})$/u
-
-/** One form for comparing: compatibility characters, apostrophes and Arabic endings unified, optional marks removed. */
-export function foldMarks(text: string): string {
-  const plain = text.normalize('NFKD').replace(optionalMarks, '').normalize('NFKC')
-  return plain
-    .replace(/[’‘ʼ`´]/g, "'")
-    .replace(/ى/g, 'ي')
-    .replace(/ة/g, 'ه')
-}
-
-/** `foldMarks` in lower case. */
-export function fold(text: string): string {
-  return foldMarks(text).toLowerCase()
-}
+// Japanese particles and endings are written in hiragana alone.
+const grammarOnly = new RegExp(`^(?:\\p{Script=Hiragana}+|[${particles}]{1,2})$`, 'u')
 
 /** The word-like segments, in order: words, or dictionary words where a script has no spaces. */
 export function segments(text: string): string[] {
-  return [...wordSegmenter.segment(text)].filter((part) => part.isWordLike).map((part) => part.segment)
+  const words: string[] = []
+  for (const part of wordSegmenter.segment(text)) if (part.isWordLike) words.push(part.segment)
+  return words
 }
 
-/** Words for a lower bound: tokens between spaces, and each dictionary word in scripts without spaces. */
-export function countWords(text: string): number {
-  return countTokens(text, () => true)
+export interface WordCounts {
+  /** For a lower bound: tokens between spaces, and each dictionary word in scripts without spaces. */
+  all: number
+  /** For an upper bound: without the particles that other languages write as part of a word. */
+  content: number
 }
 
-/** Words for an upper bound: as countWords, but without the particles that other languages write as part of a word. */
-export function countContentWords(text: string): number {
-  return countTokens(text, (segment) => !grammarOnly.test(segment))
+export function wordCounts(text: string): WordCounts {
+  const { traits, tokens } = survey(text)
+  if (!(traits & unspaced)) return { all: tokens, content: tokens }
+  const counts = { all: 0, content: 0 }
+  for (const token of text.split(/\s+/)) {
+    if (isUnspaced(token)) {
+      const words = segments(token)
+      counts.all += words.length
+      counts.content += words.filter((word) => !grammarOnly.test(word)).length
+    } else if (has(token, letter | number)) {
+      counts.all += 1
+      counts.content += 1
+    }
+  }
+  return counts
+}
+
+/** `wordCounts(text).content` when that is over `bound`, else a number that is not: most phrases need no segmenter. */
+export function contentWordsAbove(text: string, bound: number): number {
+  if (isUnspaced(text)) {
+    const most = mostContentWords(text)
+    if (most <= bound) return most
+  }
+  return wordCounts(text).content
+}
+
+/**
+ * No fewer than `wordCounts(text).content`, without the segmenter: that splits no run of ASCII letters and digits, and any
+ * other content word has a character that is not hiragana. One or two particles alone are no content word either.
+ */
+export function mostContentWords(text: string): number {
+  let count = 0
+  let pending = 0
+  let before = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const traits = traitsAt(text, at)
+    if (traits & particle) pending += 1
+    else {
+      if (pending > 2 || (before | traits) & hiragana) count += pending
+      const isRun = traits & asciiWord && before & asciiWord && pending === 0
+      if (!isRun && traits & (asciiWord | nonAscii) && !(traits & hiragana)) count += 1
+      pending = 0
+      before = traits
+    }
+  }
+  return pending > 2 || before & hiragana ? count + pending : count
 }
 
 export function sentences(text: string): string[] {
-  return [...sentenceSegmenter.segment(text)]
-    .map((part) => part.segment.trim())
-    .filter((part) => wordCharacter.test(part))
-}
-
-/** Letters and digits; a Han character or kana says as much as two of an alphabet's. */
-export function countLetters(text: string): number {
-  let count = 0
-  for (const character of text) {
-    if (unspaced.test(character)) count += 2
-    else if (wordCharacter.test(character)) count += 1
+  const { traits } = survey(text)
+  if (!(traits & (letter | number))) return []
+  if (!(traits & sentenceEnd)) return [text.trim()]
+  const parts: string[] = []
+  for (const { segment } of sentenceSegmenter.segment(text)) {
+    if (has(segment, letter | number)) parts.push(segment.trim())
   }
-  return count
+  return parts
 }
 
 /** True for a particle, an ending or a function word of Japanese or Chinese. */
@@ -65,14 +98,9 @@ export function isGrammarOnly(segment: string): boolean {
 }
 
 export function isUnspaced(text: string): boolean {
-  return unspaced.test(text)
+  return has(text, unspaced)
 }
 
-function countTokens(text: string, counts: (segment: string) => boolean): number {
-  let count = 0
-  for (const token of text.split(/\s+/)) {
-    if (unspaced.test(token)) count += segments(token).filter(counts).length
-    else if (wordCharacter.test(token)) count += 1
-  }
-  return count
+function has(text: string, traits: number): boolean {
+  return (survey(text).traits & traits) !== 0
 }

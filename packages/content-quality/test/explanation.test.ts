@@ -116,3 +116,20 @@ t.test('takes any language tag', (t) => {
   }
   t.end()
 })
+
+t.test('a text of more than 16,384 characters is too long, whatever else it is', (t) => {
+  const words = `Light reactions need words. ${'w'.repeat(16_384)}`
+  t.not(types(words.slice(0, 16_384))[0], 'too_long')
+  t.same(checkExplanation(`I cannot help. ${words}`, context), {
+    score: 0.4,
+    passed: false,
+    issues: [{ type: 'too_long', message: 'The explanation has more than 16384 characters.' }],
+    warnings: [],
+  })
+  t.end()
+})
+
+t.test('"A.I." is no end of a sentence', (t) => {
+  t.ok(types(`As an A.I. language model, I cannot explain this. ${good}`).includes('refusal'))
+  t.end()
+})

@@ -12,6 +12,8 @@ const refusals = [
   'Unfortunately, I cannot provide an explanation for this topic.',
   'I apologize, but I am not able to discuss this.',
   'Sorry. I cannot help with that.',
+  'Sorry ,,; — but ,, I cannot help with that.',
+  'However, I regret, as an AI I have no opinion of my own.',
   'I do not have enough information to explain this subtopic.',
   "I'm just an AI assistant and have no access to that.",
   'It is against my guidelines to write about this.',

@@ -124,3 +124,29 @@ t.test('even one duplicate among hundreds lowers the score', (t) => {
   t.equal(report.score, 0.99)
   t.end()
 })
+
+t.test('an entry of more than 256 characters is unusable, and a refusal when it begins as one', (t) => {
+  t.same(checkSubtopics(['x'.repeat(256)], { topic: 'Letters', expectedCount: 1 }).issues, [])
+  const long = checkSubtopics(['x'.repeat(257)], { topic: 'Letters', expectedCount: 1 })
+  t.same(
+    long.issues.map(({ type }) => type),
+    ['empty'],
+  )
+  const refused = checkSubtopics([`I cannot help with that. ${'x'.repeat(257)}`], {
+    topic: 'Letters',
+    expectedCount: 1,
+  })
+  t.same(
+    refused.issues.map(({ type }) => type),
+    ['empty', 'refusal'],
+  )
+  t.end()
+})
+
+t.test('entries after the first thousand are unusable', (t) => {
+  const many = Array.from({ length: 1_002 }, (_, i) => `Part number ${i}`)
+  const report = checkSubtopics(many, { topic: 'Parts', expectedCount: 15 })
+  t.equal(report.accepted.length, 1_000)
+  t.same(report.warnings, ['2 entries that are no subtopics were left out.'])
+  t.end()
+})

@@ -104,3 +104,15 @@ t.test('three words and more in another script than asked for are a warning', (t
   t.same(report.warnings, ['The topic seems to be in another language.'])
   t.end()
 })
+
+t.test('a text of more than 2,048 characters is too long, whatever else it is', (t) => {
+  t.same(checkTopic('x'.repeat(2_048), { language: 'en' }).issues, [])
+  t.same(checkTopic(`I cannot help.${'x'.repeat(2_048)}`, { language: 'en' }), {
+    score: 0.4,
+    passed: false,
+    issues: [{ type: 'too_long', message: 'The topic has more than 2048 characters.' }],
+    warnings: [],
+    accepted: '',
+  })
+  t.end()
+})

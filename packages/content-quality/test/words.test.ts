@@ -1,5 +1,8 @@
+import fc from 'fast-check'
 import t from 'tap'
-import { countContentWords, countLetters, countWords, fold, sentences } from '../src/words.ts'
+import { sentenceEnd, survey } from '../src/characters.ts'
+import { fold } from '../src/folding.ts'
+import { contentWordsAbove, mostContentWords, sentences, wordCounts } from '../src/words.ts'
 
 t.test('counts words as people of each language do', (t) => {
   const cases: [string, number][] = [
@@ -15,14 +18,14 @@ t.test('counts words as people of each language do', (t) => {
     ['המהפכה הצרפתית', 2],
     ['COVID-19 大流行', 3],
   ]
-  for (const [text, words] of cases) t.equal(countWords(text), words, text)
+  for (const [text, words] of cases) t.equal(wordCounts(text).all, words, text)
   t.end()
 })
 
 t.test('an upper bound does not count what other languages write inside a word', (t) => {
-  t.equal(countContentWords('人工知能における倫理的な課題と社会への影響'), 6)
-  t.equal(countContentWords('人工智能在医疗诊断中的应用'), 5)
-  t.equal(countContentWords('The ethics of artificial intelligence'), 5)
+  t.equal(wordCounts('人工知能における倫理的な課題と社会への影響').content, 6)
+  t.equal(wordCounts('人工智能在医疗诊断中的应用').content, 5)
+  t.equal(wordCounts('The ethics of artificial intelligence').content, 5)
   t.end()
 })
 
@@ -51,8 +54,38 @@ t.test('folds what writers may leave out and keeps what changes a word', (t) => 
 })
 
 t.test('two Han characters are as long as a short word', (t) => {
-  t.equal(countLetters('历史'), 4)
-  t.equal(countLetters('AI'), 2)
-  t.equal(countLetters(' - !'), 0)
+  t.equal(survey('历史').letters, 4)
+  t.equal(survey('AI').letters, 2)
+  t.equal(survey(' - !').letters, 0)
+  t.end()
+})
+
+const pieces = fc.constantFrom(
+  ...'的中与对于为に及びのをがるとー々〇光合成因果研究カ한ก𠮷é aZ9_-.、。\u0301\u3099ﾞ\n',
+  ...['光合作用', '関する', '以て', '不可', '其の', 'COVID-19', 'リスク'],
+)
+const mixedText = fc.array(pieces, { maxLength: 16 }).map((parts) => parts.join(''))
+
+t.test('content words are never more than the bound that saves the segmenter', (t) => {
+  fc.assert(
+    fc.property(mixedText, (text) => mostContentWords(text) >= wordCounts(text).content),
+    { numRuns: 5_000 },
+  )
+  t.equal(mostContentWords('光合作用对环境的影响'), 8)
+  t.equal(contentWordsAbove('光合作用对环境的影响', 8), 8)
+  t.equal(contentWordsAbove('光合作用对环境的影响', 7), 3)
+  t.end()
+})
+
+t.test('a text without a character that can end a sentence is one sentence to ICU too', (t) => {
+  const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
+  const others: string[] = []
+  for (let codePoint = 0; codePoint <= 0x10_ffff; codePoint += 1) {
+    const character = String.fromCodePoint(codePoint)
+    if (!(survey(character).traits & sentenceEnd)) others.push(character)
+  }
+  const text = others.map((character) => `Ab${character} Cd`).join('')
+  t.equal([...segmenter.segment(text)].length, 1)
+  t.ok(others.length > 1_000_000)
   t.end()
 })

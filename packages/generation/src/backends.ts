@@ -6,12 +6,14 @@ import {
   connectRedis,
   HttpError,
   type Logger,
+  logHolds,
   type QuotaConfig,
+  quotaChecks,
   quotaOptions,
   type ReadyCheck,
   type RedisConfig,
   type RedisProfile,
-  redisCheck,
+  redisDisabled,
   redisFaults,
 } from '@knowalledge/service-kit'
 
@@ -55,7 +57,12 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     connectRedis(config, cacheProfile(), log),
   ])
   const faults = redisFaults(log)
-  const quota = createQuotaClient({ redis: quotaRedis, ...quotaOptions(config), onFault: faults.of('quota') })
+  const quota = createQuotaClient({
+    redis: quotaRedis,
+    ...quotaOptions(config),
+    onFault: faults.of('quota'),
+    onHold: logHolds(log),
+  })
   const cache = createResponseCache({
     redis: cacheRedis,
     ...cacheOptions(config),
@@ -75,7 +82,10 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     quota,
     cache,
     gemini,
-    checks: { redis: redisCheck(quotaRedis), gemini: geminiCheck(apiKey !== undefined) },
+    checks: {
+      ...(quotaRedis ? quotaChecks(quota, { isObserver: false }) : { redis: redisDisabled }),
+      gemini: geminiCheck(apiKey !== undefined),
+    },
     redisCircuit: quotaRedis && faults.circuit,
     shared: { redis: quotaRedis, faultsOf: faults.of },
     async close() {

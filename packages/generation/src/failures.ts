@@ -1,5 +1,6 @@
 import type { GeminiError } from '@knowalledge/gemini'
-import type { LimitType, Refused, Tenant, Verdict } from '@knowalledge/quota-client'
+import type { Metrics } from '@knowalledge/metrics'
+import type { HoldCause, LimitType, Refused, Tenant, Verdict } from '@knowalledge/quota-client'
 import { type ErrorName, HttpError } from '@knowalledge/service-kit'
 
 /** What a client is told when Gemini failed. Internals stay in `cause`, for the log. */
@@ -39,12 +40,16 @@ export function tookTooLong(cause: unknown): HttpError {
   return new HttpError('timeout', 'It took too long to get an answer. Try again.', { cause })
 }
 
+const holdReasons: Record<HoldCause, string> = {
+  empty: 'there is no record of the last minute yet',
+  restart: 'the record of the last minute was restarted',
+  clock: 'a clock was changed',
+  configuration: 'the quota was configured anew',
+}
+
 /** What a client is told when the shared quota refuses. */
-export function quotaRefusal({
-  degraded = false,
-  ...refused
-}: Omit<Refused, 'granted' | 'degraded'> & { degraded?: boolean }): HttpError {
-  const { reason, limitType, limit, retryAfterMs, tenant } = refused
+export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+  const { reason, limitType, limit, retryAfterMs, tenant, cause } = refused
   const whose = tenant === undefined ? {} : { tenant }
   const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
   if (reason === 'too_large') {
@@ -56,8 +61,14 @@ export function quotaRefusal({
     fields: { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
     retryAfterSeconds: seconds,
   }
-  if (degraded && reason === 'spent') {
-    const message = 'The shared quota cannot be asked right now, and what may be used without it is. Try again later.'
+  if (reason === 'unavailable')
+    return new HttpError(
+      'quota_unavailable',
+      `New answers are not available right now. Try again in ${seconds} s.`,
+      retry,
+    )
+  if (reason === 'hold') {
+    const message = `New answers are on hold for ${seconds} s: ${holdReasons[cause as HoldCause]}. Try again then.`
     return new HttpError('quota_unavailable', message, retry)
   }
   const why =
@@ -104,6 +115,11 @@ function limitText(limitType: Refused['limitType'], limit: number): string {
 
 function period(limitType: LimitType | 'upstream'): string {
   return limitType === 'rpd' || limitType === 'tpd' ? 'per day' : 'per minute'
+}
+
+/** Counts a refusal by a limit or a pause; a hold and an unavailable Redis have metrics of their own. */
+export function countRefusal(metrics: Pick<Metrics, 'quotaExceeded'>, { reason, limitType }: Refused): void {
+  if (reason !== 'hold' && reason !== 'unavailable') metrics.quotaExceeded(limitType)
 }
 
 /** A verdict in one word, for the log. */

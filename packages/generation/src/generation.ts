@@ -58,12 +58,13 @@ class GuardedGeneration implements Generation {
     specs: GenerationSpec<T>[],
     context: RunContext,
   ): Promise<PromiseSettledResult<GenerationAnswer<T>>[]> {
-    const { quota, metrics, estimates } = this.#tools
+    const { quota, metrics, estimates, timeoutMs } = this.#tools
     const tokensEach = Math.max(0, ...specs.map((spec) => estimates.tokens(spec)))
     const group = createGroup({
       quota,
       metrics,
       tokensEach,
+      timeoutMs,
       signal: context.signal,
       outcome: context.outcome,
       tenant: context.tenant,

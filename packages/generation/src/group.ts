@@ -1,7 +1,7 @@
 import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation, Tenant } from '@knowalledge/quota-client'
-import { presentationTooLarge, quotaOutcome, quotaRefusal } from './failures.ts'
-import { reservePatiently } from './patient-reserve.ts'
+import { countRefusal, presentationTooLarge, quotaOutcome, quotaRefusal } from './failures.ts'
+import { reserveInTime } from './reserve-in-time.ts'
 import { inSpan } from './spans.ts'
 import type { RunOutcome } from './types.ts'
 
@@ -22,20 +22,26 @@ export interface GroupOptions {
   tenant: Tenant | undefined
   /** Aborts when the client has gone. */
   signal: AbortSignal
+  /** Timeout of one answer in milliseconds, retries included. */
+  timeoutMs: number
 }
 
 /** A call that comes to lead only later (`take` beyond the group) reserves for itself. */
-export function createGroup({ quota, metrics, tokensEach, outcome, tenant, signal }: GroupOptions): Group {
+export function createGroup({ quota, metrics, tokensEach, outcome, tenant, signal, timeoutMs }: GroupOptions): Group {
   const parts = Promise.withResolvers<Reservation[]>()
   parts.promise.catch(() => {}) // a refusal reaches everyone who takes; with nobody left to take it is no fault
   const reserveAll = async (calls: number): Promise<Reservation[]> => {
     if (calls === 0) return []
     const verdict = await inSpan('quota.reserve', { requests: calls }, () =>
-      reservePatiently(quota, { requests: calls, tokens: calls * tokensEach, priority: 'batch', tenant }, signal),
+      reserveInTime(
+        quota,
+        { requests: calls, tokens: calls * tokensEach, priority: 'batch', tenant },
+        { signal, timeoutMs },
+      ),
     )
     outcome.quota = quotaOutcome(verdict)
     if (verdict.granted) return verdict.reservation.split(calls)
-    metrics.quotaExceeded(verdict.limitType)
+    countRefusal(metrics, verdict)
     throw verdict.reason === 'too_large' ? presentationTooLarge(calls, verdict, tokensEach) : quotaRefusal(verdict)
   }
   return {

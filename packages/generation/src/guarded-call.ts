@@ -4,9 +4,9 @@ import type { Metrics } from '@knowalledge/metrics'
 import type { QuotaClient, Reservation, Tenant, Verdict } from '@knowalledge/quota-client'
 import type { Produced } from '@knowalledge/response-cache'
 import type { HttpError } from '@knowalledge/service-kit'
-import { geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
-import { reservePatiently } from './patient-reserve.ts'
+import { countRefusal, geminiFailure, quotaOutcome, quotaRefusal, unusableAnswer } from './failures.ts'
 import { pauseFleet } from './pause-fleet.ts'
+import { reserveInTime } from './reserve-in-time.ts'
 import { inSpan } from './spans.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 import { type Accepted, type GenerationLog, type GenerationSpec, type RunOutcome, UnusableAnswer } from './types.ts'
@@ -51,6 +51,8 @@ export async function callGuarded<T>(
   const left: Record<Remedy, number> = { retry: 2, ask_again: spec.askAgain ? 1 : 0, none: 0 }
   let reservation = run.reservation ?? (await reserveOrThrow(spec, tools, run))
   for (let delayMs = retryBaseMs; ; delayMs *= 2) {
+    // A grant that is too old stays charged; the call needs another one.
+    while (!reservation.start()) reservation = await reserveOrThrow(spec, tools, run)
     const outcome = await tryOnce(spec, reservation, { tools, signal, run })
     if ('accepted' in outcome) return { value: outcome.accepted.value, store: outcome.accepted.passed }
     if (left[outcome.remedy]-- === 0) throw outcome.error
@@ -73,16 +75,16 @@ async function reserveOrThrow<T>(
 
 async function reserve<T>(
   spec: GenerationSpec<T>,
-  { quota, metrics, estimates }: GuardedCallTools,
+  { quota, metrics, estimates, timeoutMs }: GuardedCallTools,
   { outcome, tenant, signal }: GuardedRun,
 ): Promise<Verdict> {
   const { priority } = spec
   const tokens = estimates.tokens(spec)
   const verdict = await inSpan('quota.reserve', { tokens, priority }, () =>
-    reservePatiently(quota, { requests: 1, tokens, priority, tenant }, signal),
+    reserveInTime(quota, { requests: 1, tokens, priority, tenant }, { signal, timeoutMs }),
   )
   outcome.quota = quotaOutcome(verdict)
-  if (!verdict.granted) metrics.quotaExceeded(verdict.limitType)
+  if (!verdict.granted) countRefusal(metrics, verdict)
   return verdict
 }
 

@@ -1,6 +1,6 @@
 import type { GeminiAnswer } from '@knowalledge/gemini'
 import { createMetrics } from '@knowalledge/metrics'
-import { createQuotaClient, type QuotaClientOptions } from '@knowalledge/quota-client'
+import { createQuotaClient, type QuotaClientOptions, type Runtime, systemRuntime } from '@knowalledge/quota-client'
 import { createResponseCache, type ResponseCacheOptions } from '@knowalledge/response-cache'
 import type { Test } from 'tap'
 import { createGeneration, type GenerationSpec, type RunContext } from '../src/index.ts'
@@ -9,13 +9,15 @@ export const limits = { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 }
 
 interface Options {
   quota?: Partial<QuotaClientOptions>
+  /** Replaces parts of the quota's clocks. */
+  runtime?: Partial<Runtime>
   cache?: Partial<ResponseCacheOptions>
   timeoutMs?: number
 }
 
 /** The real path over the in-memory twins; only the call to Gemini is the test's own. */
 export function generationForTest(t: Test, options: Options = {}) {
-  const quota = createQuotaClient({ pool: 'test', limits, ...options.quota })
+  const quota = createQuotaClient({ pool: 'test', limits, ...options.quota }, { ...systemRuntime, ...options.runtime })
   const cache = createResponseCache(options.cache ?? {})
   const metrics = createMetrics({ models: ['model'] })
   t.teardown(() => Promise.all([quota.close(), cache.close()]))

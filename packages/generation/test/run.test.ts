@@ -64,7 +64,7 @@ t.test('the sixteenth new question in a minute is refused in the contract’s sh
 
 t.test('after retry_after, waited out with nobody else asking, a new question is admitted', async (t) => {
   let now = Date.UTC(2026, 10, 22)
-  const { generation } = generationForTest(t, { quota: { clock: () => now } })
+  const { generation } = generationForTest(t, { runtime: { monotonicMs: () => now, wallMs: () => now } })
   const ask = (topic: string) =>
     generation.run(
       specOf(topic, async () => answerOf(topic)),

@@ -44,8 +44,20 @@ export function quotaInstruments(registry: Registry) {
     rpdLimit: gauge('quota_rpd_limit', 'Requests allowed in a quota day.'),
     tpmLimit: gauge('quota_tpm_limit', 'Tokens allowed in any minute.'),
     tpdLimit: gauge('quota_tpd_limit', 'Tokens allowed in a quota day.'),
-    degraded: gauge('quota_degraded', '1 when the shared quota could not be read or is enforced locally, else 0.'),
+    degraded: gauge('quota_degraded', '1 when the shared quota cannot be used, else 0.'),
+    holdSeconds: gauge('quota_hold_seconds', 'Seconds until a hold of the shared quota ends; 0 without one.'),
+    holds: new Counter({
+      name: 'quota_hold_seconds_total',
+      help: 'Seconds for which the shared quota was put on hold, by cause, as this instance saw it.',
+      labelNames: ['cause'],
+      registers: [registry],
+    }),
   }
+}
+
+export function redisWritableGauge(registry: Registry) {
+  const help = '1 when Redis takes writes, else 0.'
+  return new Gauge({ name: 'redis_writable', help, labelNames: ['store'], registers: [registry] })
 }
 
 export function cacheItemsGauge(registry: Registry) {

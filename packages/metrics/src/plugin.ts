@@ -2,7 +2,7 @@ import client from '@prometheus-io/client'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyMetrics from 'fastify-metrics'
 import fp from 'fastify-plugin'
-import { cacheItemsGauge, httpInstruments } from './instruments.ts'
+import { cacheItemsGauge, httpInstruments, redisWritableGauge } from './instruments.ts'
 import { clientClosedRequest, endpointLabel, methodLabel, statusLabel } from './labels.ts'
 import { createQuotaRefresh } from './quota-gauges.ts'
 import type { Endpoint, MetricsPluginOptions } from './types.ts'
@@ -100,9 +100,11 @@ function remembered<T>(made: Map<string, T>, name: string, make: () => T): T {
 /** What is read when scraped, and not recorded when it happens. */
 function scrapeRefresh({ metrics, quota, cacheItems, redisCircuit }: MetricsPluginOptions): () => Promise<void> {
   const items = cacheItemsGauge(metrics.registry)
+  const writableGauge = redisCircuit && redisWritableGauge(metrics.registry)
   const refreshQuota = quota && createQuotaRefresh(metrics.registry, quota)
   return async () => {
-    const { degraded } = (await refreshQuota?.()) ?? { degraded: false }
+    const { degraded, writable } = (await refreshQuota?.()) ?? { degraded: false, writable: false }
+    if (refreshQuota) writableGauge?.set({ store: 'quota' }, writable ? 1 : 0)
     if (redisCircuit) metrics.circuitBreakerState('redis', degraded ? 'open' : redisCircuit())
     if (cacheItems) items.set({ layer: 'memory' }, cacheItems().memory)
   }

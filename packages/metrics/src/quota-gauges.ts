@@ -10,8 +10,10 @@ const quotaReadTimeoutMs = 10
 export function createQuotaRefresh(
   registry: Registry,
   readQuota: () => Promise<QuotaGauges>,
-): () => Promise<{ degraded: boolean }> {
+): () => Promise<{ degraded: boolean; writable: boolean }> {
   const gauges = quotaInstruments(registry)
+  const counted: Record<string, number> = {}
+  let writable = false
   let begun = 0
   let shown = 0
 
@@ -24,21 +26,32 @@ export function createQuotaRefresh(
       if (turn > shown) {
         shown = turn
         show(gauges, usage)
+        count(usage.heldMs)
       }
+      writable = !usage.degraded
       return usage.degraded
     } catch {
+      writable = false
       return true // the cause is the quota client's to log; here it is the gauge quota_degraded
+    }
+  }
+
+  function count(heldMs: QuotaGauges['heldMs']): void {
+    for (const [cause, ms] of Object.entries(heldMs)) {
+      gauges.holds.inc({ cause }, (ms - (counted[cause] ?? 0)) / 1000)
+      counted[cause] = ms
     }
   }
 
   return async () => {
     const degraded = await within(quotaReadTimeoutMs, read(), true)
     gauges.degraded.set(degraded ? 1 : 0)
-    return { degraded }
+    return { degraded, writable }
   }
 }
 
-function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens }: QuotaGauges): void {
+function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens, hold }: QuotaGauges): void {
+  gauges.holdSeconds.set((hold?.endsInMs ?? 0) / 1000)
   gauges.requestsMinute.set(requests.perMinute.current)
   gauges.requestsDay.set(requests.perDay.current)
   gauges.tokensMinute.set(tokens.perMinute.current)

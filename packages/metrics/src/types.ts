@@ -110,6 +110,10 @@ export interface QuotaWindow {
 export interface QuotaGauges {
   requests: { perMinute: QuotaWindow; perDay: QuotaWindow }
   tokens: { perMinute: QuotaWindow; perDay: QuotaWindow }
+  /** Nothing is granted until it ends. */
+  hold: { endsInMs: number } | null
+  /** Lengths of the holds seen since the start, by cause. */
+  heldMs: Readonly<Record<string, number>>
   degraded: boolean
 }
 

@@ -10,6 +10,8 @@ const window = { current: 1, limit: 10, remaining: 9 }
 const quotaUsage = {
   requests: { perMinute: window, perDay: window },
   tokens: { perMinute: window, perDay: window },
+  hold: null,
+  heldMs: { empty: 0, restart: 0, clock: 0, configuration: 0 },
   degraded: false,
 }
 
@@ -56,6 +58,8 @@ t.test('serves exactly the families of the contract', async (t) => {
     'quota_degraded gauge',
     'quota_estimate_ratio histogram',
     'quota_exceeded_total counter',
+    'quota_hold_seconds gauge',
+    'quota_hold_seconds_total counter',
     'quota_requests_current_minute gauge',
     'quota_requests_today gauge',
     'quota_rpd_limit gauge',

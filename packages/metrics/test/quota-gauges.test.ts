@@ -11,6 +11,8 @@ const usage: QuotaGauges = {
     perMinute: { current: 4500, limit: 1_000_000, remaining: 995_500 },
     perDay: { current: 90_000, limit: 50_000_000, remaining: 49_910_000 },
   },
+  hold: null,
+  heldMs: { empty: 0, restart: 0, clock: 0, configuration: 0 },
   degraded: false,
 }
 
@@ -27,6 +29,7 @@ const figures = {
   quota_rpd_limit: 1500,
   quota_tpm_limit: 1_000_000,
   quota_tpd_limit: 50_000_000,
+  quota_hold_seconds: 0,
 }
 
 const gauges = (exposition: string): Record<string, number> =>
@@ -44,6 +47,20 @@ t.test('shows all twelve figures of the shared quota, read once per scrape', asy
   t.equal(reads, 1)
   await scrape()
   t.equal(reads, 2)
+})
+
+t.test('shows how long a hold lasts, and counts the seconds of all holds by cause, each once', async (t) => {
+  let held = { empty: 62_500, restart: 0 }
+  const { scrape } = await build(t, {
+    quota: async () => ({ ...usage, hold: { endsInMs: 12_500 }, heldMs: held }),
+  })
+  const seen = async () => samples(await scrape())
+  t.equal((await seen()).get('quota_hold_seconds'), 12.5)
+  t.equal((await seen()).get('quota_hold_seconds_total{cause="empty"}'), 62.5)
+  held = { empty: 62_500, restart: 10_000 }
+  const last = await seen()
+  t.equal(last.get('quota_hold_seconds_total{cause="empty"}'), 62.5)
+  t.equal(last.get('quota_hold_seconds_total{cause="restart"}'), 10)
 })
 
 t.test('says degraded when the quota client does', async (t) => {
@@ -89,6 +106,14 @@ t.test('an answer that came too late is the last known one for the next scrape',
   t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
 })
 
+t.test('a reading that takes longer than a scrape does not say that Redis takes no writes', async (t) => {
+  let answer: Promise<QuotaGauges> = Promise.resolve(usage)
+  const { scrape } = await build(t, { quota: () => answer, redisCircuit: () => 'closed' })
+  await scrape()
+  answer = new Promise(() => {})
+  t.equal(samples(await scrape()).get('redis_writable{store="quota"}'), 1)
+})
+
 t.test('an old answer never replaces a newer one', async (t) => {
   const slow = Promise.withResolvers<QuotaGauges>()
   let answer: Promise<QuotaGauges> = slow.promise
@@ -99,6 +124,16 @@ t.test('an old answer never replaces a newer one', async (t) => {
   slow.resolve({ ...usage, requests: usage.tokens })
   answer = Promise.reject(new Error('away'))
   t.same(gauges(await scrape()), { ...figures, quota_degraded: 1 })
+})
+
+t.test('says whether Redis takes writes, where there is a Redis', async (t) => {
+  let degraded = false
+  const quota = async () => ({ ...usage, degraded })
+  const { scrape } = await build(t, { quota, redisCircuit: () => 'closed' })
+  t.equal(samples(await scrape()).get('redis_writable{store="quota"}'), 1)
+  degraded = true
+  t.equal(samples(await scrape()).get('redis_writable{store="quota"}'), 0)
+  t.notOk((await (await build(t, { quota })).scrape()).includes('redis_writable{'))
 })
 
 t.test('the circuit over Redis is open while the quota is degraded or another client goes on without it', async (t) => {

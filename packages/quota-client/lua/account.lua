@@ -1,163 +1,169 @@
--- account.lua: read before every other script of this folder (src/scripts.ts joins them). It knows how one account, a
--- pool's or a tenant's, is kept: one string of 22 doubles that every call needs, then a ring of 256 buckets of two
--- doubles (requests, tokens) that is touched only when the bucket changes. Its twin in TypeScript is src/account.ts.
--- The clock is Redis's own, so that all instances have the same one.
+-- account.lua: one account of the pool's hash, the pool's own or a tenant's. Read before quota.lua; src/redis/layout.ts
+-- puts a list of constants before both: the position of each field (BUCKET, SUM_R, ...), FIELDS, WIRE and SPAN.
+-- An account is two fields of the hash: `<name>` holds FIELDS doubles, `ring <name>` the filled buckets before the current one,
+-- oldest first, as three doubles each (bucket, requests, tokens). What was charged stays charged for SPAN + 1 buckets.
+-- KEYS[1] the pool's hash. Needs NOW (milliseconds, never behind the state's last write) and RING_LENGTH (milliseconds).
 
-local BIRTH, EPOCH, PHASE_ENDS, SEQ, BUCKET, SUM_R, SUM_T, CUR_R, CUR_T = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local DAY_END, DAY_R, DAY_T, RESTORED_R, RESTORED_T, PAUSE_UNTIL, PAUSE_KIND = 10, 11, 12, 13, 14, 15, 16
-local SHRINK_SINCE, SHRINK_FACTOR, INSTANCES, HUNGRY, HUNGRY_USE, PHASE_INSTANCES = 17, 18, 19, 20, 21, 22
-local FIELDS, WIRE, RING, SLOTS, SPAN = 22, '<dddddddddddddddddddddd', 176, 256, 240
-local DECIDED, REPORT_FIRST = 0, 1
-
-local time = redis.call('TIME')
-local NOW_US = time[1] * 1000000 + time[2]
-local NOW = NOW_US / 1000
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local pack, read = struct.pack, struct.unpack
+local KEY, NOW, RING_LENGTH = KEYS[1], 0, 0
+local ENTRY, ENTRY_BYTES, DAY_MS, UNLIMITED = '<ddd', 24, 86400000, 9007199254740991
+local RECOVERY_WINDOWS = 25 -- a shrunk limit is whole again after so many windows: a fifth comes back in five
 
-local function load(key)
-  local raw = redis.call('GETRANGE', key, 0, RING - 1)
-  if #raw < RING then return nil end
-  return { struct.unpack(WIRE, raw) }
+local function create(name)
+  local a = { name = name, ring = '' }
+  for field = 1, FIELDS do a[field] = 0 end
+  a[SHRINK_FACTOR] = 1
+  return a
 end
 
-local function create(windowMs)
-  local s = {}
-  for field = 1, FIELDS do s[field] = 0 end
-  s[BIRTH], s[EPOCH], s[SHRINK_FACTOR], s[BUCKET] = NOW_US, NOW_US, 1, floor(NOW * SPAN / windowMs)
-  return s
+local function load(name)
+  local raw = redis.call('HGET', KEY, name)
+  if not raw then return nil end
+  if #raw < FIELDS * 8 then return { name = name, [LAYOUT] = 0 } end
+  local a = { read(WIRE, raw) }
+  a.name, a.run, a[FIELDS + 1] = name, string.sub(raw, FIELDS * 8 + 1), nil
+  return a
 end
 
--- A tenant's account has the pool's birth as its epoch: after a loss of the pool's state it is not trusted either.
-local function createTenant(pool, windowMs, overAnother)
-  local s = create(windowMs)
-  s[EPOCH], s.wipe = pool[BIRTH], overAnother
-  return s
+local function ringOf(a)
+  if not a.ring then a.ring = redis.call('HGET', KEY, 'ring ' .. a.name) or '' end
+  return a.ring
 end
 
-local function wire(s)
-  return struct.pack(WIRE, unpack(s, 1, FIELDS))
+local function wire(a)
+  return pack(WIRE, unpack(a, 1, FIELDS))
 end
 
--- Every reply starts with the number of its call, so that a reply to another call is never taken for this one's.
-local function reply(call, status, s, rest)
-  return struct.pack('<ddd', call, NOW, status) .. (s and wire(s) or string.rep('\0', RING)) .. (rest or '')
+local function setRing(a, ring)
+  a.ring, a.ringChanged, a.changed = ring, true, true
 end
 
--- Whether an instance that knows `epoch`, 0 for none, and has seen `seen` writes in it must report before it takes part:
--- the state was lost, fell behind or began anew, or it comes while others report and none of the shares is its own.
-local function mustReport(s, epoch, seen)
-  if not s then return true end
-  if epoch == 0 then return s[PHASE_ENDS] > NOW end
-  return s[EPOCH] ~= epoch or s[SEQ] < seen
-end
-
-local function cells(key, from, count)
-  local first = from % SLOTS
-  local inEnd = min(count, SLOTS - first)
-  local raw = redis.call('GETRANGE', key, RING + first * 16, RING + (first + inEnd) * 16 - 1)
-  raw = raw .. string.rep('\0', inEnd * 16 - #raw)
-  if inEnd == count then return raw end
-  local wrapped = redis.call('GETRANGE', key, RING, RING + (count - inEnd) * 16 - 1)
-  return raw .. wrapped .. string.rep('\0', (count - inEnd) * 16 - #wrapped)
-end
-
-local function writeCell(key, bucket, r, t)
-  redis.call('SETRANGE', key, RING + (bucket % SLOTS) * 16, struct.pack('<dd', r, t))
-end
-
--- Moves on to now in memory; `store` writes it. A clock that stepped back is waited for, one that stepped back by more
--- than a window is followed: all use then counts as made now, which must be written even when nothing is granted.
-local function roll(key, s, windowMs, ends)
-  local bucket = floor(NOW * SPAN / windowMs)
-  local gone = bucket - s[BUCKET]
-  if gone > SPAN then
-    s.wipe, s[SUM_R], s[SUM_T], s[CUR_R], s[CUR_T], s[BUCKET] = true, 0, 0, 0, 0, bucket
-  elseif gone > 0 then
-    s.leftFrom, s.left = s[BUCKET] - SPAN, gone
-    local raw = cells(key, s.leftFrom, gone)
-    for at = 1, gone * 16, 16 do
-      local r, t = struct.unpack('<dd', raw, at)
-      s[SUM_R], s[SUM_T] = s[SUM_R] - r, s[SUM_T] - t
+-- Moves the account on to NOW: what has left the ring is subtracted, a new day begins at zero.
+local function roll(a, ends)
+  local bucket = floor(NOW * SPAN / RING_LENGTH)
+  if bucket > a[BUCKET] then
+    local ring, gone = ringOf(a), 0
+    if a[CUR_R] > 0 or a[CUR_T] > 0 then ring = ring .. pack(ENTRY, a[BUCKET], a[CUR_R], a[CUR_T]) end
+    while gone < #ring do
+      local at, r, t = read(ENTRY, ring, gone + 1)
+      if bucket - at <= SPAN then break end
+      a[SUM_R], a[SUM_T], gone = a[SUM_R] - r, a[SUM_T] - t, gone + ENTRY_BYTES
     end
-    s.tail, s.tailR, s.tailT = s[BUCKET], s[CUR_R], s[CUR_T]
-    s[CUR_R], s[CUR_T], s[BUCKET] = 0, 0, bucket
-  elseif gone < -SPAN then
-    s.folded, s.wipe, s[CUR_R], s[CUR_T], s[BUCKET] = true, true, s[SUM_R], s[SUM_T], bucket
+    setRing(a, string.sub(ring, gone + 1))
+    a[CUR_R], a[CUR_T], a[BUCKET] = 0, 0, bucket
   end
-  if NOW >= s[DAY_END] or s[DAY_END] > ends[3] then
-    if NOW >= s[DAY_END] then s[DAY_R], s[DAY_T], s[RESTORED_R], s[RESTORED_T] = 0, 0, 0, 0 end
-    s[DAY_END] = NOW < ends[1] and ends[1] or NOW < ends[2] and ends[2] or NOW < ends[3] and ends[3]
-      or ends[3] + (floor((NOW - ends[3]) / 86400000) + 1) * 86400000
-    s.newDay = true
+  if NOW < a[DAY_END] and a[DAY_END] <= ends[3] then return end
+  if NOW >= a[DAY_END] then a[DAY_R], a[DAY_T], a[BASE_R], a[BASE_T] = 0, 0, 0, 0 end
+  a[DAY_END] = NOW < ends[1] and ends[1] or NOW < ends[2] and ends[2] or NOW < ends[3] and ends[3]
+    or ends[3] + (floor((NOW - ends[3]) / DAY_MS) + 1) * DAY_MS
+  a.changed, a.newDay = true, true
+end
+
+local function charge(a, r, t)
+  a[SUM_R], a[SUM_T], a[CUR_R], a[CUR_T] = a[SUM_R] + r, a[SUM_T] + t, a[CUR_R] + r, a[CUR_T] + t
+  a[DAY_R], a[DAY_T], a.changed = a[DAY_R] + r, a[DAY_T] + t, true
+end
+
+-- Where the entry of an earlier bucket begins in the ring, and what it holds; nil when there is none.
+local function find(ring, bucket)
+  for at = #ring - ENTRY_BYTES + 1, 1, -ENTRY_BYTES do
+    local b, r, t = read(ENTRY, ring, at)
+    if b == bucket then return at, r, t end
+    if b < bucket then return nil end
   end
 end
 
--- Writes the ring's part of a roll, after which cells may be read and written.
-local function storeRing(key, s)
-  if s.wipe then
-    redis.call('SETRANGE', key, RING, string.rep('\0', SLOTS * 16))
-  elseif s.tail then
-    local first = s.leftFrom % SLOTS
-    local inEnd = min(s.left, SLOTS - first)
-    redis.call('SETRANGE', key, RING + first * 16, string.rep('\0', inEnd * 16))
-    if inEnd < s.left then redis.call('SETRANGE', key, RING, string.rep('\0', (s.left - inEnd) * 16)) end
-    writeCell(key, s.tail, s.tailR, s.tailT)
-  end
-  s.wipe, s.tail = nil, nil
-end
-
-local function store(key, s)
-  storeRing(key, s)
-  s[SEQ] = s[SEQ] + 1
-  redis.call('SETRANGE', key, 0, wire(s))
-  if s.newDay then redis.call('PEXPIREAT', key, ceil(s[DAY_END]) + 86400000) end
-end
-
-local function charge(s, r, t)
-  s[SUM_R], s[SUM_T], s[CUR_R], s[CUR_T] = s[SUM_R] + r, s[SUM_T] + t, s[CUR_R] + r, s[CUR_T] + t
-  s[DAY_R], s[DAY_T] = s[DAY_R] + r, s[DAY_T] + t
-end
-
--- Adds to the bucket of an earlier charge or, negative, takes from it. What has left the ring changes nothing.
-local function adjust(key, s, bucket, r, t)
-  storeRing(key, s)
-  local age = s[BUCKET] - bucket
-  if age > SPAN then return end
-  if age < 0 then r, t = max(0, r), max(0, t) end
-  if age <= 0 then
-    r, t = max(-s[CUR_R], r), max(-s[CUR_T], t)
-    s[CUR_R], s[CUR_T] = s[CUR_R] + r, s[CUR_T] + t
-  else
-    local cellR, cellT = struct.unpack('<dd', cells(key, bucket, 1))
-    r, t = max(-cellR, r), max(-cellT, t)
-    if r ~= 0 or t ~= 0 then writeCell(key, bucket, cellR + r, cellT + t) end
-  end
-  s[SUM_R], s[SUM_T] = s[SUM_R] + r, s[SUM_T] + t
-end
-
--- `corrections` is 'bucket,requests,tokens;…' followed by 'dayEnd,requests,tokens|…', as the instances' ledgers write it.
-local function adjustAll(key, s, corrections, least)
-  for bucket, r, t in string.gmatch(corrections, '(%d+),(-?%d+),(-?%d+);') do
-    adjust(key, s, tonumber(bucket), max(least, r), max(least, t))
-  end
-  for dayEnd, r, t in string.gmatch(corrections, '(%d+),(-?%d+),(-?%d+)|') do
-    if tonumber(dayEnd) == s[DAY_END] then
-      s[DAY_R], s[DAY_T] = max(0, s[DAY_R] + max(least, r)), max(0, s[DAY_T] + max(least, t))
+-- Adds tokens to the charge made in `bucket`, or takes requests and tokens back from it, never below zero. What has left the
+-- ring is not taken back any more; an overrun of it counts for its day only.
+local function adjust(a, x)
+  local t = x.addT
+  a.changed = true
+  if x.inRing and a[BUCKET] - x.bucket <= SPAN then
+    local at, cellR, cellT
+    if x.bucket == a[BUCKET] then cellR, cellT = a[CUR_R], a[CUR_T] else at, cellR, cellT = find(ringOf(a), x.bucket) end
+    local r = -min(x.takeR, cellR or 0)
+    t = max(x.addT - x.takeT, -(cellT or 0))
+    if at then
+      setRing(a, string.sub(a.ring, 1, at - 1) .. pack(ENTRY, x.bucket, cellR + r, cellT + t) .. string.sub(a.ring, at + ENTRY_BYTES))
+    else
+      a[CUR_R], a[CUR_T] = a[CUR_R] + r, a[CUR_T] + t
     end
+    a[SUM_R], a[SUM_T] = a[SUM_R] + r, a[SUM_T] + t
+    if x.dayEnd == a[DAY_END] then a[DAY_R] = max(0, a[DAY_R] + r) end
+  end
+  if x.dayEnd == a[DAY_END] then a[DAY_T] = max(0, a[DAY_T] + t) end
+end
+
+-- `text` is 'bucket,dayEnd,addT,takeR,takeT;…'. Overruns always count; take-backs only when `mayTake`.
+local function adjustAll(a, text, same, mayTake)
+  for bucket, dayEnd, addT, takeR, takeT in string.gmatch(text, '(%d+),(%d+),(%d+),(%d+),(%d+);') do
+    if not mayTake then takeR, takeT = 0, 0 end
+    adjust(a, { bucket = tonumber(bucket), dayEnd = tonumber(dayEnd), inRing = same,
+      addT = tonumber(addT), takeR = tonumber(takeR), takeT = tonumber(takeT) })
   end
 end
 
--- The least correction to make: any, or, when these were seen before, no refund but the overruns. A connection that may
--- resend commands names itself and numbers its corrections; one that does not leaves the name empty.
-local function leastCorrection(key, id, number)
-  if id == '' then return -math.huge end
-  if tonumber(redis.call('HGET', key, id) or 0) >= number then return 0 end
-  redis.call('HSET', key, id, number)
-  redis.call('PEXPIRE', key, 86400000)
-  return -math.huge
+local function shrink(limit, factor)
+  return factor < 1 and max(min(1, limit), floor(limit * factor)) or limit
 end
 
-local function dayEnds(text)
-  local a, b, c = string.match(text, '^(%d+),(%d+),(%d+)$')
-  return { tonumber(a), tonumber(b), tonumber(c) }
+-- The limits as a call of this kind sees them: rpm, rpd, tpm, tpd; those of the minute as they are shrunk now.
+local function ceilings(a, batch, margin)
+  local c = {}
+  for at = 1, 4 do
+    local limit = a.limits[at]
+    c[at] = batch and limit < UNLIMITED and floor(limit * margin) or limit
+  end
+  c.rpm, c.tpm = shrink(c[1], a.factor), shrink(c[3], a.factor)
+  return c
+end
+
+-- How many calls of r requests and t tokens fit, at most `count`.
+local function fits(a, c, r, t, count)
+  local freeT, freeDayT = c.tpm - a[SUM_T], c[4] - a[BASE_T] - a[DAY_T]
+  count = min(count, floor((c.rpm - a[SUM_R]) / r), floor((c[2] - a[BASE_R] - a[DAY_R]) / r))
+  if t > 0 then count = min(count, floor(freeT / t), floor(freeDayT / t))
+  elseif freeT < 0 or freeDayT < 0 then count = 0 end
+  return max(0, count)
+end
+
+-- Milliseconds until a bucket has left the ring; one more than the arithmetic says, as Node's timers may fire early.
+local function leavesIn(bucket)
+  return ceil((bucket + SPAN + 1) * RING_LENGTH / SPAN - NOW) + 1
+end
+
+-- When the oldest buckets that together hold `excess` have left; kind 1 is requests, 2 is tokens.
+local function freedIn(a, kind, excess)
+  local ring, freed = ringOf(a), 0
+  for at = 1, #ring, ENTRY_BYTES do
+    local bucket, r, t = read(ENTRY, ring, at)
+    freed = freed + (kind == 1 and r or t)
+    if freed >= excess then return leavesIn(bucket) end
+  end
+  return leavesIn(a[BUCKET])
+end
+
+local function ringWait(a, kind, used, limit, amount)
+  local excess = used + amount - limit.now
+  if excess <= 0 then return 0 end
+  local wait = freedIn(a, kind, excess)
+  if amount <= limit.now then return wait end
+  return max(wait, ceil((amount / limit.whole - a.factor) * RECOVERY_WINDOWS * RING_LENGTH) + 1)
+end
+
+-- The limit (1 to 4: rpm, rpd, tpm, tpd) that refuses for longest, and for how long; 0, 0 when none does.
+local function shortage(a, c, r, t)
+  local dayWait = ceil(a[DAY_END] - NOW) + 1
+  local waits = {
+    ringWait(a, 1, a[SUM_R], { now = c.rpm, whole = c[1] }, r),
+    a[BASE_R] + a[DAY_R] + r > c[2] and dayWait or 0,
+    ringWait(a, 2, a[SUM_T], { now = c.tpm, whole = c[3] }, t),
+    a[BASE_T] + a[DAY_T] + t > c[4] and dayWait or 0,
+  }
+  local why, wait = 0, 0
+  for at = 1, 4 do
+    if waits[at] > wait then why, wait = at, waits[at] end
+  end
+  return why, wait
 end

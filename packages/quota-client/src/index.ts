@@ -1,4 +1,3 @@
-export { createQuotaClient } from './client.ts'
-export { createEstimates, type Estimates, type EstimatesOptions } from './estimates.ts'
-export { quotaClusterOptions, quotaRedisOptions } from './redis-options.ts'
+export { createQuotaClient, systemRuntime } from './client.ts'
+export { quotaClusterOptions, quotaRedisOptions } from './redis/script.ts'
 export type * from './types.ts'

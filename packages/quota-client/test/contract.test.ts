@@ -2,7 +2,7 @@ import { redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
 import { createQuotaClient } from '../src/index.ts'
 import { quotaContract } from './support/contract.ts'
-import { patience, patientConnection } from './support/patience.ts'
+import { lenientConnection } from './support/requests.ts'
 
 t.test('in memory', async (t) => {
   quotaContract(t, (options) => createQuotaClient({ ...options, pool: 'contract' }))
@@ -10,11 +10,7 @@ t.test('in memory', async (t) => {
 
 t.test('in Redis', async (t) => {
   const server = await redisServerForTest(t)
-  const redis = patientConnection(server)
+  const redis = server.connect(lenientConnection())
   let pools = 0
-  quotaContract(t, (options) => {
-    const quota = createQuotaClient({ ...patience, ...options, redis, pool: `contract-${pools++}` })
-    t.teardown(() => quota.close())
-    return quota
-  })
+  quotaContract(t, (options) => createQuotaClient({ ...options, redis, pool: `contract-${pools++}` }))
 })

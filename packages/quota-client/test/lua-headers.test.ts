@@ -2,39 +2,45 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const folder = new URL('../lua/', import.meta.url)
-const library = 'account.lua'
+const [library, script] = ['account.lua', 'quota.lua'].map((file) => {
+  const [header = '', ...body] = readFileSync(new URL(file, folder), 'utf8').split('\n\n')
+  return { header, body: body.join('\n') }
+})
+const code = `${library?.body}\n${script?.body}`
 
-/** Comes before reserve.lua, as one script with it. */
-const hot = readFileSync(new URL('reserve-hot.lua', folder), 'utf8')
+t.test('there is one script and its library', async (t) => {
+  t.same(readdirSync(folder).toSorted(), ['account.lua', 'quota.lua'])
+})
 
-t.test('every script says in its header exactly the KEYS and ARGV that it uses', async (t) => {
-  const files = readdirSync(folder).filter((file) => file !== library)
-  t.ok(files.length >= 6)
-  for (const file of files) {
-    const text = readFileSync(new URL(file, folder), 'utf8')
-    const [header = '', ...body] = text.split(/\n\n/)
-    const named = (part: string, name: string) =>
-      [...new Set(part.match(new RegExp(`${name}\\[\\d+\\]`, 'g')))].sort(byNumber)
-    for (const name of ['KEYS', 'ARGV']) {
-      const used = named(body.join('\n') + (file === 'reserve.lua' ? hot : ''), name)
-      t.same(named(header, name), used, `${file}: ${name}`)
-      if (text !== hot)
-        t.same(
-          used,
-          Array.from({ length: used.length }, (_, at) => `${name}[${at + 1}]`),
-          `${file}: no gap in ${name}`,
-        )
-    }
-    t.match(header, /RETURNS/)
-    t.match(header, /Atomic, because/)
-    t.notMatch(body.join('\n'), /redis\.call\([^)]*['"]quota:/, 'no key is written into the script')
+t.test('the header names exactly the KEYS and ARGV that are used, without a gap', async (t) => {
+  for (const name of ['KEYS', 'ARGV']) {
+    const named = (text = '') =>
+      [...new Set(Array.from(text.matchAll(new RegExp(`${name}\\[(\\d+)\\]`, 'g')), ([, at]) => Number(at)))].toSorted(
+        (one, other) => one - other,
+      )
+    const used = named(code)
+    t.same(named(script?.header), used, name)
+    t.same(
+      used,
+      used.map((_, at) => at + 1),
+      `no gap in ${name}`,
+    )
   }
+  t.notMatch(code, /redis\.call\([^)]*['"]quota:/, 'every key comes through KEYS')
+  t.notMatch(library?.body, /ARGV/, 'arguments are read in one place')
+  t.match(script?.header, /RETURNS/)
+  t.match(script?.header, /Atomic, because/)
 })
 
-t.test('the library uses neither KEYS nor ARGV', async (t) => {
-  t.notMatch(readFileSync(new URL(library, folder), 'utf8'), /KEYS\[|ARGV\[/)
+t.test('what it reads of the outside it reads once', async (t) => {
+  t.same(code.match(/redis\.call\('(TIME|INFO)'[^)]*\)/g), [
+    "redis.call('TIME')",
+    "redis.call('INFO', 'server', 'replication')",
+  ])
 })
 
-function byNumber(one: string, other: string): number {
-  return Number(one.match(/\d+/)) - Number(other.match(/\d+/))
-}
+t.test('it writes at its end, all with one command, so that a refused write leaves nothing half done', async (t) => {
+  const calls = Array.from(code.matchAll(/redis\.call\('(\w+)'/g), ([, command]) => command)
+  const writes = calls.filter((command) => !['TIME', 'INFO', 'HGET', 'HKEYS'].includes(String(command)))
+  t.same(writes, ['DEL', 'HSET', 'PEXPIREAT', 'HDEL'], 'DEL is for a state of another layout, the others tidy up')
+})

@@ -9,7 +9,7 @@ export { liveness } from './liveness.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { openapi } from './openapi.ts'
 export { type CheckResult, type ReadyCheck, readiness, runChecks } from './readiness.ts'
-export { connectRedis, type RedisProfile, redisCheck, redisFaults } from './redis.ts'
+export { connectRedis, logHolds, quotaChecks, type RedisProfile, redisDisabled, redisFaults } from './redis.ts'
 export { type RedisConfig, redisLocation } from './redis-location.ts'
 export { contextOf, type RequestContext, type RequestOutcome } from './request-log.ts'
 export {

@@ -6,6 +6,12 @@ const headersIn = ['', 'headers.', 'req.headers.', 'request.headers.', 'options.
 const secretHeaders = ['authorization', 'cookie', '["x-api-key"]', '["x-goog-api-key"]']
 const secretPaths = headersIn.flatMap((above) => secretHeaders.map((name) => `${above}${name}`.replace('.[', '[')))
 
+/** Without `command`: ioredis hangs what was sent on its errors, for a cache write the whole answer. */
+function errorSerializer(error: Error) {
+  const { command: _, ...shown } = pino.stdSerializers.err(error) as unknown as Record<string, unknown>
+  return shown
+}
+
 export interface LoggerOptions {
   level: string
   /** Coloured lines for a person. Default: when stdout is a terminal. */
@@ -16,7 +22,8 @@ export interface LoggerOptions {
 
 /** JSON lines, or coloured lines where a person watches. Everything that could hold a secret is left out at the source. */
 export function createLogger({ level, pretty = process.stdout.isTTY, destination }: LoggerOptions): Logger {
-  const options = { level, redact: { paths: secretPaths, censor: '[hidden]' } }
+  const redact = { paths: secretPaths, censor: '[hidden]' }
+  const options = { level, redact, serializers: { err: errorSerializer } }
   return pretty ? pino({ ...options, transport: forPeople }) : pino(options, destination ?? linesToStdout())
 }
 

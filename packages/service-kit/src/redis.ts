@@ -45,36 +45,88 @@ function create(config: RedisConfig, { single, cluster }: RedisProfile): Redis |
   return new Cluster(hostPorts(config.REDIS_CLUSTER_NODES, 6_379), { ...cluster, redisOptions, lazyConnect: true })
 }
 
-/** For `/ready`. Redis is never required: without it quota is kept low and cached answers come from memory. */
-export function redisCheck(redis: Redis | Cluster | undefined): ReadyCheck {
+/** For `/ready` of a process without Redis. */
+export const redisDisabled: ReadyCheck = { required: false, check: async () => ({ status: 'disabled', ok: true }) }
+
+type RedisFault = { state: 'degraded' | 'recovered'; cause?: unknown; reason?: string }
+
+/** What an operator can do when Redis cannot be used, by why it cannot. */
+const remedies: Record<string, string> = {
+  unreachable: 'Start Redis, or set REDIS_ENABLED=false to run a single process without it.',
+  full: 'Redis has reached its maxmemory: make room, or raise it.',
+  read_only: 'Redis is a read-only replica: point REDIS_* at the primary, or finish the failover.',
+  no_replicas: 'Redis takes no writes without its replicas (min-replicas-to-write): start a replica.',
+  not_persisted: 'Redis takes no writes because it cannot save to its disk: make room there.',
+}
+
+function redisRemedy(reason: string): string {
+  return remedies[reason] ?? 'Redis answers with an error: see the log of this process and of Redis.'
+}
+
+/** For `/ready`: what the quota last saw of Redis, which is whether it takes writes, not only whether it answers. */
+export function quotaChecks(
+  quota: { health(): QuotaHealth; usage(): Promise<unknown> },
+  { isObserver }: { isObserver: boolean },
+): { redis: ReadyCheck; quota: ReadyCheck } {
+  const health = async () => {
+    // An observer has no heartbeats, and a member that has just started no answer yet.
+    if (isObserver || quota.health().state === 'joining') await quota.usage()
+    return quota.health()
+  }
   return {
-    required: false,
-    async check() {
-      if (!redis) return { status: 'disabled', ok: true }
-      await redis.ping()
-      return { status: 'healthy', ok: true }
+    redis: {
+      required: false,
+      async check() {
+        const seen = await health()
+        if (seen.state !== 'unavailable') return { status: 'healthy', ok: true }
+        return { status: seen.cause, ok: false, remedy: redisRemedy(seen.cause) }
+      },
+    },
+    quota: {
+      required: false,
+      async check() {
+        const { state, ...details } = await health()
+        const ok = state === 'serving'
+        const shown =
+          'endsInMs' in details ? { cause: details.cause, ends_in_seconds: Math.ceil(details.endsInMs / 1000) } : {}
+        const instances =
+          'maxInstances' in details ? { instances: details.instances, max_instances: details.maxInstances } : {}
+        return { status: ok ? 'serving' : state, ok, ...shown, ...instances }
+      },
     },
   }
 }
 
-type RedisFault = { state: 'degraded' | 'recovered'; cause?: unknown }
+/** quota-client's QuotaHealth. */
+type QuotaHealth =
+  | { state: 'joining' | 'serving' }
+  | { state: 'hold'; cause: string; endsInMs: number }
+  | { state: 'unavailable'; cause: string }
+  | { state: 'too_many_instances'; instances: number; maxInstances: number }
 
-/** What the clients over Redis tell of it: each change is logged, and `circuit` is open while any of them goes on without it. */
+/** Logs each hold of the quota. */
+export function logHolds(log: Logger) {
+  return ({ cause, endsInMs }: { cause: string; endsInMs: number }): void =>
+    log.warn({ cause, ends_in_seconds: Math.ceil(endsInMs / 1000) }, 'quota on hold: no new answers until it ends')
+}
+
+/** What the clients over Redis notify: each change is logged, and `circuit` is open while any of them is degraded. */
 export function redisFaults(log: Logger) {
-  const goingOnWithout = new Set<string>()
+  const degraded = new Set<string>()
   return {
     /** The `onFault` of one client. */
     of(part: string) {
-      return ({ state, cause }: RedisFault): void => {
+      return ({ state, cause, reason }: RedisFault): void => {
         if (state === 'recovered') {
-          goingOnWithout.delete(part)
-          log.info({ part }, 'Redis is back')
+          degraded.delete(part)
+          log.info({ part }, 'redis available again, leaving degraded mode')
         } else {
-          goingOnWithout.add(part)
-          log.warn({ part, err: cause }, 'Redis does not answer: going on without it')
+          degraded.add(part)
+          const remedy = reason && redisRemedy(reason)
+          log.warn({ part, reason, remedy, err: cause }, 'redis unavailable, entering degraded mode')
         }
       }
     },
-    circuit: (): CircuitState => (goingOnWithout.size > 0 ? 'open' : 'closed'),
+    circuit: (): CircuitState => (degraded.size > 0 ? 'open' : 'closed'),
   }
 }

@@ -35,7 +35,10 @@ const retryAfter = {
 /** What any route that is passed on to a service may end in. */
 export const upstreamErrors = {
   502: errorShape(502, 'Gemini or a service gave an answer that cannot be used'),
-  503: errorShape(503, 'Gemini or a service cannot be reached'),
+  503: errorShape(503, 'Gemini, the shared quota or a service cannot be used right now', {
+    fields: { retry_after: quotaFields.retry_after },
+    headers: { 'Retry-After': Type.String({ pattern: '^\\d+$', description: 'Seconds; absent when unknown' }) },
+  }),
   504: errorShape(504, 'It took too long'),
 }
 

@@ -70,19 +70,31 @@ export const quotaSettings = {
     minimum: 1_000,
     maximum: 60_000,
   }),
-  QUOTA_TRANSIT_MS: setting.wholeNumber('How much later than it was granted a call may reach Gemini', {
-    default: 500,
-    minimum: 0,
-    maximum: 10_000,
-  }),
+  QUOTA_TRANSIT_MS: setting.wholeNumber(
+    'How much later than it was reserved a call may be sent; also the timeout of Redis',
+    {
+      default: 500,
+      minimum: 50,
+      maximum: 10_000,
+    },
+  ),
   QUOTA_SAFETY_MARGIN: setting.number('Share of each limit that explanations of a presentation may fill', {
     default: 0.8,
     exclusiveMinimum: 0,
     maximum: 1,
   }),
-  QUOTA_ASSUMED_INSTANCES: setting.wholeNumber(
-    'Instances that share the quota, as a process believes that starts while Redis is down; 1000: take nothing until it is back',
-    { default: 3, minimum: 1, maximum: 1_000 },
+  QUOTA_NEW_POOL: setting.oneOf(
+    ['hold', 'open'],
+    'open: an empty Redis is used at once, without waiting one window; for development only',
+    { default: 'hold' },
+  ),
+  QUOTA_OUTAGE_RPM: setting.wholeNumber(
+    'Requests a minute that each service instance may use while Redis cannot be used; always subtracted from the shared limits',
+    { default: 0, minimum: 0, maximum: 1_000_000 },
+  ),
+  QUOTA_MAX_INSTANCES: setting.wholeNumber(
+    'Service instances for which QUOTA_OUTAGE_RPM is set aside; required with it',
+    { default: 0, minimum: 0, maximum: 10_000 },
   ),
   QUOTA_ADAPTIVE_ESTIMATES: setting.flag('false: reserve the same tokens for good; true: learn what calls use', {
     default: true,
@@ -107,21 +119,27 @@ export interface QuotaConfig {
   QUOTA_WINDOW_MS: number
   QUOTA_TRANSIT_MS: number
   QUOTA_SAFETY_MARGIN: number
-  QUOTA_ASSUMED_INSTANCES: number
+  QUOTA_NEW_POOL: 'hold' | 'open'
+  QUOTA_OUTAGE_RPM: number
+  QUOTA_MAX_INSTANCES: number
   QUOTA_DAY_TIMEZONE: string
 }
 
-/**
- * The settings as the quota-client takes them. Gemini counts a call when it arrives, and of two calls granted a minute apart the
- * first may travel longer than the second: so a call stays charged as much longer as calls may travel.
- */
+/** The settings as the quota-client takes them. Throws a RangeError for outage budgets that do not fit the limit. */
 export function quotaOptions(config: QuotaConfig) {
+  const { QUOTA_OUTAGE_RPM: rpm, QUOTA_MAX_INSTANCES: maxInstances } = config
+  if (rpm > 0 && (maxInstances === 0 || rpm * maxInstances >= config.QUOTA_RPM))
+    throw new RangeError(
+      `QUOTA_OUTAGE_RPM × QUOTA_MAX_INSTANCES must be above 0 and below QUOTA_RPM (${config.QUOTA_RPM}), not ${rpm} × ${maxInstances}`,
+    )
   return {
     pool: config.QUOTA_POOL,
     limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, tpm: config.QUOTA_TPM, tpd: config.QUOTA_TPD },
-    windowMs: config.QUOTA_WINDOW_MS + config.QUOTA_TRANSIT_MS,
+    windowMs: config.QUOTA_WINDOW_MS,
+    transitMs: config.QUOTA_TRANSIT_MS,
     safetyMargin: config.QUOTA_SAFETY_MARGIN,
-    assumedInstances: config.QUOTA_ASSUMED_INSTANCES,
+    newPool: config.QUOTA_NEW_POOL,
+    outage: rpm > 0 ? { rpm, maxInstances } : undefined,
     dayTimeZone: config.QUOTA_DAY_TIMEZONE,
   }
 }

@@ -24,14 +24,18 @@ t.test('fills in the defaults of the contract', async (t) => {
   t.ok(Object.isFrozen(config))
 })
 
-t.test(
-  'a call stays charged a minute and as long as calls may travel, since Gemini counts it when it arrives',
-  async (t) => {
-    t.match(quotaOptions(readEnvironment(settings, {})), { windowMs: 60_500, assumedInstances: 3 })
-    const scaled = { QUOTA_WINDOW_MS: '6000', QUOTA_TRANSIT_MS: '50', QUOTA_ASSUMED_INSTANCES: '1000' }
-    t.match(quotaOptions(readEnvironment(settings, scaled)), { windowMs: 6_050, assumedInstances: 1_000 })
-  },
-)
+t.test('outage budgets that leave nothing to share are rejected, with the names of their settings', async (t) => {
+  t.match(quotaOptions(readEnvironment(settings, {})), { windowMs: 60_000, transitMs: 500, newPool: 'hold' })
+  const budget = { QUOTA_OUTAGE_RPM: '2', QUOTA_MAX_INSTANCES: '3' }
+  t.match(quotaOptions(readEnvironment(settings, budget)), { outage: { rpm: 2, maxInstances: 3 } })
+  for (const wrong of [{ QUOTA_OUTAGE_RPM: '5', QUOTA_MAX_INSTANCES: '3' }, { QUOTA_OUTAGE_RPM: '1' }])
+    t.throws(() => quotaOptions(readEnvironment(settings, wrong)), {
+      name: 'RangeError',
+      message: /^QUOTA_OUTAGE_RPM × QUOTA_MAX_INSTANCES must be above 0 and below QUOTA_RPM \(15\), not/,
+    })
+  const scaled = { QUOTA_WINDOW_MS: '6000', QUOTA_TRANSIT_MS: '50', QUOTA_NEW_POOL: 'open' }
+  t.match(quotaOptions(readEnvironment(settings, scaled)), { windowMs: 6_000, transitMs: 50, newPool: 'open' })
+})
 
 t.test('converts texts, and takes an empty variable as absent', async (t) => {
   const config = readEnvironment(settings, {

@@ -17,7 +17,7 @@ async function listening(t: Test) {
     logger: pino({ level: 'error' }, { write: (line: string) => logged.push(line) }),
     metrics,
     checks: {},
-    quota: async () => ({ requests: windows, tokens: windows, degraded: false }),
+    quota: async () => ({ requests: windows, tokens: windows, hold: null, heldMs: {}, degraded: false }),
   })
   const failed = new Promise((resolve) => app.addHook('onError', async (_request, _reply, error) => resolve(error)))
   const wholeWhenAnswered: boolean[] = []

@@ -25,6 +25,15 @@ t.test('credentials are hidden where libraries log headers', async (t) => {
   }
 })
 
+t.test('an error of Redis is logged without the command, which may hold a whole answer', async (t) => {
+  const lines: string[] = []
+  const logger = createLogger({ level: 'warn', pretty: false, destination: { write: (line) => lines.push(line) } })
+  const error = Object.assign(new Error('OOM command not allowed'), { command: { name: 'set', args: ['answer'] } })
+  logger.warn({ err: error }, 'redis unavailable')
+  t.match(JSON.parse(lines[0] ?? ''), { err: { message: 'OOM command not allowed', stack: /logger\.test/ } })
+  t.notMatch(lines[0], 'answer')
+})
+
 const main = new URL('../src/logger.ts', import.meta.url)
 
 /** A process that logs to a pipe, as in production. */

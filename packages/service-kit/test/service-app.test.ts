@@ -15,6 +15,8 @@ const window = { current: 0, limit: 1, remaining: 1 }
 const usage = {
   requests: { perMinute: window, perDay: window },
   tokens: { perMinute: window, perDay: window },
+  hold: null,
+  heldMs: {},
   degraded: false,
 }
 

@@ -11,9 +11,13 @@ export type FaultMode = 'pass' | 'swallow-requests' | 'swallow-replies' | 'cut-o
 
 export interface FaultProxy {
   port: number
+  /** Where new connections go: another port after a failover. */
+  targetPort: number
   mode: FaultMode
   /** Delay of every reply, in milliseconds. */
   delayMs: number
+  /** Called before a reply is passed on, with what its connection sent last. */
+  onReply: ((reply: Buffer, request: Buffer) => void) | undefined
   /** Closes all connections at once, as a lost network does. */
   cut(): void
 }
@@ -23,12 +27,14 @@ export async function faultProxyForTest(t: TestContext, targetPort: number): Pro
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
     if (proxy.mode === 'refuse') client.destroy()
-    else join(client, connect(targetPort, '127.0.0.1'), { proxy, sockets })
+    else join(client, connect(proxy.targetPort, '127.0.0.1'), { proxy, sockets })
   })
   const proxy: FaultProxy = {
     port: 0,
+    targetPort,
     mode: 'pass',
     delayMs: 0,
+    onReply: undefined,
     cut() {
       for (const socket of sockets) socket.destroy()
     },
@@ -63,11 +69,14 @@ function join(client: Socket, target: Socket, { proxy, sockets }: { proxy: Fault
       other.destroy()
     })
   }
+  let request: Buffer = Buffer.alloc(0)
   client.on('data', (bytes) => {
+    request = bytes
     if (proxy.mode !== 'swallow-requests') target.write(bytes)
   })
   target.on('data', (bytes) => {
     if (proxy.mode === 'swallow-replies') return
+    proxy.onReply?.(bytes, request)
     if (proxy.mode === 'cut-on-reply') {
       proxy.mode = 'pass'
       client.destroy()

@@ -14,8 +14,11 @@ export interface TestRedisServer {
   process: ChildProcess
   /** A new connection, closed with the test. */
   connect(options?: RedisOptions): Redis
-  /** Starts it again on the same port, after a kill; without persistence, so it comes back empty. */
-  restart(): Promise<void>
+  /**
+   * Kills it and starts it again on the same port. It comes back empty, unless `withSnapshot`: then with what its last SAVE
+   * wrote.
+   */
+  restart(options?: { withSnapshot?: boolean }): Promise<void>
 }
 
 /** A redis-server of the test's own: nothing is shared with other tests, and it may be hung or killed at will. */
@@ -33,8 +36,9 @@ export async function redisServerForTest(t: TestContext, extraArguments: string[
       clients.push(client)
       return client
     },
-    async restart() {
+    async restart({ withSnapshot = false } = {}) {
       await stop(server.process)
+      if (!withSnapshot) await rm(join(directory, 'dump.rdb'), { force: true })
       server.process = await startRedis(port, directory, extraArguments)
     },
   }

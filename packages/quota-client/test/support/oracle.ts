@@ -29,15 +29,3 @@ export function most(kind: 'requests' | 'tokens', admissions: Admission[], windo
   }
   return worst
 }
-
-/** The share of `limit` per window that was used in the `windows` windows after the first admission. */
-export function usedShare(
-  kind: 'requests' | 'tokens',
-  admissions: Admission[],
-  { windowMs, windows, limit }: { windowMs: number; windows: number; limit: number },
-): number {
-  const startMs = Math.min(...admissions.map(({ answeredMs }) => answeredMs))
-  let used = 0
-  for (const admission of admissions) if (admission.answeredMs < startMs + windows * windowMs) used += admission[kind]
-  return used / (limit * windows)
-}

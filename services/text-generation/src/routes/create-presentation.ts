@@ -92,6 +92,7 @@ type Result = PromiseSettledResult<GenerationAnswer<Explanation>>
 /** Failures of the system and not of one explanation: when nothing was answered, they are the whole request's error. */
 const systemFailures = new Set([
   'quota_exceeded',
+  'quota_unavailable',
   'gemini_unavailable',
   'gemini_not_configured',
   'timeout',

@@ -1,0 +1,79 @@
+import { type Draft, draft, pastHold } from './draft.ts'
+import { fleetKinds } from './fleet-kinds.ts'
+import type { Random } from './random.ts'
+import { redisKinds } from './redis-kinds.ts'
+import type { Schedule } from './schedule.ts'
+
+export type Kind = (schedule: Draft, random: Random) => void
+
+/** No fault at all: the limits are used, and never exceeded. */
+const quietKinds: Record<string, Kind> = {
+  steady(schedule) {
+    schedule.loads = []
+    schedule.load({ kind: 'greedy', size: 1, tokens: [1, 10] })
+    schedule.configuration.limits = { rpm: 60, rpd: 1e6, tpm: 1e9, tpd: 1e11 }
+    schedule.untilMs = 4 * schedule.windowMs
+    schedule.promises = { noHold: true, used: 0.98, recoversInMs: 0, overrunsCharged: false }
+  },
+  bursts(schedule, random) {
+    schedule.load({ kind: 'bucket-end', size: random.whole(2, 12), everyMs: random.between(2000, 9000) })
+    schedule.load({ kind: 'presentation', size: 12, everyMs: 20_000, startsAfterMs: random.between(0, 300) })
+    schedule.untilMs = 2.5 * schedule.windowMs
+    schedule.promises = { noHold: true, used: 0, recoversInMs: 0, overrunsCharged: false }
+  },
+  settlements(schedule, random) {
+    for (const load of schedule.loads) Object.assign(load, { less: 0.3, more: 0.3, released: 0.2 })
+    const tpm = random.whole(1500, 4000)
+    schedule.configuration.limits = { rpm: 60, rpd: 1e6, tpm, tpd: 1e9 }
+    schedule.untilMs = 2.5 * schedule.windowMs
+    schedule.promises = { noHold: true, used: 0, recoversInMs: 0, overrunsCharged: true }
+  },
+  'late starts'(schedule, random) {
+    for (const load of schedule.loads) load.startsAfterMs = random.between(100, 1500)
+    schedule.untilMs = 2.5 * schedule.windowMs
+    schedule.promises = { noHold: true, used: 0, recoversInMs: 0, overrunsCharged: false }
+  },
+}
+
+/** Three to six faults of any kind, one after the other or at once. */
+function mix(schedule: Draft, random: Random): void {
+  const parts = Object.entries({ ...redisKinds, ...fleetKinds }).filter(([name]) => !notMixed.has(name))
+  const count = random.whole(2, 5)
+  let fromMs = random.between(2000, schedule.windowMs)
+  for (let at = 0; at < count; at++) {
+    const [, part] = random.pick(parts)
+    schedule.fromMs = fromMs
+    part(schedule, random)
+    fromMs += random.chance(0.4) ? random.between(0, 5000) : random.between(5000, 1.3 * schedule.windowMs)
+  }
+  schedule.promises.noHold = false
+}
+
+/** They set limits or the time of the whole schedule, or make it long. */
+const notMixed = new Set([
+  'day',
+  'day, tenants',
+  'midnight',
+  'scaling 3 to 30',
+  'drift',
+  'drift of a member',
+  'drift through a hold',
+])
+
+export const kinds: Readonly<Record<string, Kind>> = { ...quietKinds, ...redisKinds, ...fleetKinds, mix }
+
+/** Long schedules less often, mixtures more often than the others. */
+const share = (name: string) => (name === 'mix' ? 8 : name === 'scaling 3 to 30' || name === 'steady' ? 1 : 2)
+const roster = Object.keys(kinds).flatMap((name) => Array<string>(share(name)).fill(name))
+
+export function kindOf(seed: number): string {
+  return roster[seed % roster.length] ?? 'mix'
+}
+
+export function scheduleOf(seed: number, kind = kindOf(seed)): Schedule {
+  const make = kinds[kind]
+  if (make === undefined) throw new Error(`there is no kind ${kind}, only ${Object.keys(kinds).join(', ')}`)
+  const { schedule, random } = draft(seed, kind)
+  make(schedule, random)
+  return pastHold(schedule)
+}

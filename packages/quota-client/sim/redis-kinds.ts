@@ -1,0 +1,123 @@
+import type { Kind } from './kinds.ts'
+import type { Random } from './random.ts'
+
+/** A short stall, one of most of a window, or a long one: what a member remembers differs. */
+function duration(random: Random): number {
+  const [least, most] = random.pick([
+    [50, 3000],
+    [3000, 40_000],
+    [61_000, 110_000],
+  ] as const)
+  return random.between(least, most)
+}
+
+/** With some luck an instance is started in the middle of it. */
+const joinAt: (...args: [...Parameters<Kind>, atMs: number]) => void = (schedule, random, atMs) => {
+  if (random.chance(0.6)) schedule.fault({ type: 'join', name: schedule.newName(), atMs })
+}
+
+const refusals = [
+  "OOM command not allowed when used memory > 'maxmemory'.",
+  "READONLY You can't write against a read only replica.",
+  'NOREPLICAS Not enough good replicas to write.',
+  'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist on disk.',
+]
+
+/** What happens to Redis: its process, its data and its clock. */
+export const redisKinds: Record<string, Kind> = {
+  'Redis hangs'(schedule, random) {
+    const atMs = schedule.fromMs
+    const forMs = duration(random)
+    schedule.fault({ type: 'hang', atMs, forMs })
+    joinAt(schedule, random, atMs + random.next() * forMs)
+    schedule.promises.noHold = true
+  },
+  'Redis restarts, data kept'(schedule, random) {
+    const atMs = schedule.fromMs
+    const forMs = duration(random)
+    schedule.fault({ type: 'die', data: 'kept', lostMs: 0, clockStepMs: 0, atMs, forMs })
+    joinAt(schedule, random, atMs + random.next() * forMs)
+  },
+  'Redis restarts empty'(schedule, random) {
+    const atMs = schedule.fromMs
+    const forMs = duration(random)
+    schedule.fault({ type: 'die', data: 'lost', lostMs: 0, clockStepMs: 0, atMs, forMs })
+    joinAt(schedule, random, atMs + random.next() * forMs)
+  },
+  'Redis rolls back'(schedule, random) {
+    const lostMs = random.chance(0.5) ? random.between(50, 3000) : random.between(3000, 40_000)
+    const atMs = schedule.fromMs + lostMs
+    const forMs = random.between(200, 10_000)
+    schedule.fault({ type: 'die', data: 'rolled back', lostMs, clockStepMs: 0, atMs, forMs })
+    joinAt(schedule, random, atMs + random.next() * forMs)
+  },
+  'failover to another clock'(schedule, random) {
+    const lostMs = random.between(50, 3000)
+    const atMs = schedule.fromMs + lostMs
+    const clockStepMs =
+      random.sign() * random.pick([random.between(100, 3000), random.between(3000, 70_000), 3_600_000])
+    schedule.fault({ type: 'die', data: 'rolled back', lostMs, clockStepMs, atMs, forMs: random.between(500, 10_000) })
+    joinAt(schedule, random, atMs + 11_000)
+  },
+  'failover and back'(schedule, random) {
+    const lostMs = random.between(20, 2000)
+    const atMs = schedule.fromMs + lostMs
+    const forMs = random.pick([random.between(1, 60), random.between(100, 3000), random.between(66_000, 90_000)])
+    const downMs = random.between(100, 3000)
+    schedule.fault({ type: 'fail over and back', data: random.pick(['own', 'of B']), lostMs, downMs, atMs, forMs })
+  },
+  /** The last writes are lost within the life of one process, and the instance that made them is away for a while. */
+  'failover and back, unseen'(schedule, random) {
+    const lostMs = random.between(20, 500)
+    const atMs = schedule.fromMs + lostMs
+    const [forMs, downMs] = [random.between(1, 60), random.between(20, 200)]
+    schedule.fault({ type: 'fail over and back', data: 'of B', lostMs, downMs, atMs, forMs })
+    const away = random.pick(schedule.members)
+    schedule.fault({ type: 'cut', members: [away], atMs, forMs: random.between(2000, 30_000) })
+  },
+  eviction(schedule, random) {
+    const count = random.whole(1, 2)
+    for (let at = 0; at < count; at++)
+      schedule.fault({ type: 'flush', atMs: schedule.fromMs + at * random.between(500, 70_000) })
+    joinAt(schedule, random, schedule.fromMs + random.between(-2000, 2000))
+  },
+  'writes refused'(schedule, random) {
+    const atMs = schedule.fromMs
+    const forMs = duration(random)
+    schedule.fault({ type: 'refuse writes', error: random.pick(refusals), atMs, forMs })
+    joinAt(schedule, random, atMs + random.next() * forMs)
+    schedule.promises.noHold = true
+  },
+  'small clock steps'(schedule, random) {
+    const sign = random.sign()
+    const count = random.whole(1, 6)
+    let atMs = schedule.fromMs
+    for (let at = 0; at < count; at++) {
+      schedule.fault({ type: 'step clock', ms: (random.chance(0.8) ? sign : -sign) * random.between(150, 260), atMs })
+      atMs += random.pick([random.between(2600, 4000), random.between(4000, 20_000)])
+    }
+    joinAt(schedule, random, schedule.fromMs + random.between(-3000, 6000))
+  },
+  'large clock step'(schedule, random) {
+    const ms = random.sign() * random.pick([random.between(1000, 59_000), random.between(60_000, 130_000), 3_600_000])
+    schedule.fault({ type: 'step clock', ms, atMs: schedule.fromMs })
+    joinAt(schedule, random, schedule.fromMs + random.between(-3000, 3000))
+    if (random.chance(0.3))
+      schedule.fault({ type: 'step clock', ms: -ms, atMs: schedule.fromMs + random.between(4000, 70_000) })
+  },
+  drift(schedule, random) {
+    const share = random.sign() * random.pick([0.0008, 0.002, 0.01])
+    schedule.fault({ type: 'drift clock', share, atMs: schedule.fromMs / 4, forMs: random.between(70_000, 150_000) })
+    schedule.load({ kind: 'bucket-end', size: 6, everyMs: 2000 })
+    joinAt(schedule, random, schedule.fromMs)
+  },
+  /** One instance, whose bounds of the clock are just forgotten when the hold ends, and a clock 3 % too fast meanwhile. */
+  'drift through a hold'(schedule, random) {
+    const atMs = schedule.fromMs
+    schedule.members = ['A']
+    schedule.load({ kind: 'single', everyMs: 150 })
+    schedule.fault({ type: 'drift clock', share: 0.03, atMs: atMs - 1, forMs: 63_000 })
+    schedule.fault({ type: 'flush', atMs })
+    schedule.fault({ type: 'hang', atMs: atMs + random.between(100, 400), forMs: random.between(59_700, 60_300) })
+  },
+}

@@ -1,0 +1,169 @@
+import { type Argument, instrument, type RealRedis } from './real-redis.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export interface Executed {
+  /** Counts the executions of one simulation. */
+  order: number
+  /** True time. */
+  atMs: number
+  redisMs: number
+}
+
+export interface Answer {
+  executed: Executed
+  reply: Buffer | undefined
+  error: Error | undefined
+}
+
+/** What the server needs of a connection. */
+export interface Connected {
+  cut(): void
+}
+
+/**
+ * The Redis process of one simulation: its faults and its clock are simulated, its scripts are carried out by a real Redis
+ * in a key of their own. Every process of Redis has a run_id; `host` names the machine, whose clock may differ.
+ */
+export class VirtualRedis {
+  readonly connections = new Set<Connected>()
+  readonly #time: VirtualTime
+  readonly #real: RealRedis
+  readonly #sha: string
+  readonly #key: string
+  readonly #snapshots = new Map<string, Buffer | null>()
+  readonly #waiting: (() => Promise<void> | void)[] = []
+  readonly #epochMs: number
+  #order = 0
+  #process = 0
+  #clock = { atMs: 0, readsMs: 0, rate: 1 }
+  #isUp = true
+  #isHung = false
+  /** Of the process that answers now; the second changes also when it becomes a master again. */
+  runId = ''
+  #replicationId = ''
+  #promotions = 0
+  /** An error, like 'OOM …', with which Redis refuses each write; empty: none. */
+  refusal = ''
+
+  static async load(real: RealRedis, script: string): Promise<string> {
+    return String(await real.command('SCRIPT', 'LOAD', instrument(script)))
+  }
+
+  constructor(options: {
+    time: VirtualTime
+    real: RealRedis
+    sha: string
+    key: string
+    epochMs: number
+  }) {
+    this.#time = options.time
+    this.#real = options.real
+    this.#sha = options.sha
+    this.#key = options.key
+    this.#epochMs = options.epochMs
+    this.newProcess()
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  get isHung(): boolean {
+    return this.#isHung
+  }
+
+  clockMs(): number {
+    const { atMs, readsMs, rate } = this.#clock
+    return this.#epochMs + readsMs + (this.#time.nowMs - atMs) * rate
+  }
+
+  /** How far the clock is ahead of true time. */
+  clockAheadMs(): number {
+    return this.clockMs() - this.#epochMs - this.#time.nowMs
+  }
+
+  stepClock(ms: number): void {
+    this.#clock = { atMs: this.#time.nowMs, readsMs: this.clockMs() - this.#epochMs + ms, rate: this.#clock.rate }
+  }
+
+  driftClock(share: number): void {
+    this.stepClock(0)
+    this.#clock.rate = 1 + share
+  }
+
+  newProcess(): void {
+    this.#process += 1
+    this.promote(`process${this.#process}`)
+  }
+
+  /** From now on this process answers, as a master. */
+  promote(runId: string): void {
+    this.#promotions += 1
+    this.runId = runId
+    this.#replicationId = `replication${this.#promotions}`
+  }
+
+  /** A request has arrived. `answer` is called when it was carried out, which it never is when the process dies before. */
+  async arrive(args: readonly Argument[], answer: (answer: Answer) => void): Promise<void> {
+    if (!this.#isUp) return
+    const work = async () => answer(await this.#execute(args))
+    if (this.#isHung) this.#waiting.push(work)
+    else await work()
+  }
+
+  /** Calls back when the process answers a new connection. */
+  handshake(done: () => void): void {
+    if (this.#isHung) this.#waiting.push(done)
+    else done()
+  }
+
+  hang(): void {
+    this.#isHung = true
+  }
+
+  async continue(): Promise<void> {
+    this.#isHung = false
+    while (!this.#isHung && this.#waiting.length > 0) await this.#waiting.shift()?.()
+  }
+
+  die(): void {
+    this.#isUp = false
+    this.#isHung = false
+    this.#waiting.length = 0
+    for (const connection of [...this.connections]) connection.cut()
+  }
+
+  start(): void {
+    this.#isUp = true
+  }
+
+  async lose(): Promise<void> {
+    await this.#real.command('DEL', this.#key)
+  }
+
+  async save(name: string): Promise<void> {
+    const dump = await this.#real.command('DUMP', this.#key)
+    this.#snapshots.set(name, Buffer.isBuffer(dump) ? Buffer.from(dump) : null)
+  }
+
+  async restore(name: string): Promise<void> {
+    await this.lose()
+    const dump = this.#snapshots.get(name)
+    if (dump === undefined) throw new Error(`there is no snapshot ${name}`)
+    if (dump !== null) await this.#real.command('RESTORE', this.#key, '0', dump)
+  }
+
+  async #execute(args: readonly Argument[]): Promise<Answer> {
+    const redisUs = Math.round(this.clockMs() * 1000)
+    const executed = { order: this.#order++, atMs: this.#time.nowMs, redisMs: redisUs / 1000 }
+    const info = `run_id:${this.runId.padEnd(40, '0')}\r\nmaster_replid:${this.#replicationId.padEnd(40, '0')}\r\n`
+    const keys = [this.#key, redisUs, info, this.refusal]
+    try {
+      const reply = await this.#real.command('EVALSHA', this.#sha, keys.length, ...keys, ...args)
+      if (!Buffer.isBuffer(reply)) throw new Error(`the script replied ${reply}`)
+      return { executed, reply, error: undefined }
+    } catch (error) {
+      return { executed, reply: undefined, error: error as Error }
+    }
+  }
+}

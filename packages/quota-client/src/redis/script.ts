@@ -1,0 +1,141 @@
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import type { Runtime, UnavailableCause } from '../types.ts'
+import { accountBytes, type PoolState, readAccount, scriptText, status } from './layout.ts'
+
+export interface Call {
+  kind: 'reserve' | 'heartbeat' | 'leave' | 'usage'
+  known: { incarnation: number; writes: number }
+  /** An incarnation in which a clock stepped; 0: none. */
+  doubted: number
+  /** Redis's time after which nobody waits for the reply, in milliseconds; 0: none. */
+  deadlineMs: number
+  /** The lists that lua/quota.lua describes. */
+  terms: string
+  dayEnds: string
+  runs?: string
+  adjustments?: string
+  pause?: string
+  knowledge?: string
+  tenant?: { id: string; limits: string; adjustments: string } | undefined
+}
+
+export interface Reply {
+  sentMs: number
+  /** Redis's time, in milliseconds since the epoch. */
+  nowMs: number
+  status: (typeof status)[keyof typeof status]
+  /** Undefined when the call came too late to be carried out. */
+  pool: PoolState | undefined
+  tenant: PoolState | undefined
+  /** What the script says beyond the accounts. */
+  rest: Float64Array
+}
+
+type Command = (...args: (string | number)[]) => Promise<unknown>
+const commandName = 'knowalledgeQuota'
+const headBytes = 24
+
+/** The only place that registers and calls the script. */
+export class QuotaScript {
+  readonly #command: Command
+  readonly #runtime: Runtime
+  readonly #timeoutMs: number
+  readonly #key: string
+  readonly memberId: string
+  #calls = 0
+
+  constructor(redis: Redis | Cluster, runtime: Runtime, { pool, timeoutMs }: { pool: string; timeoutMs: number }) {
+    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: 1 })
+    // ioredis adds the command at run time; its types cannot know it.
+    this.#command = (redis as unknown as Record<string, Command>)[`${commandName}Buffer`]?.bind(redis) as Command
+    this.#runtime = runtime
+    this.#timeoutMs = timeoutMs
+    this.#key = `quota:{${pool}}`
+    this.memberId = String(Math.floor(runtime.random() * 2 ** 52) + 1)
+  }
+
+  /** Rejects when Redis fails, refuses, or does not answer in time. */
+  async call(call: Call): Promise<Reply> {
+    const number = ++this.#calls
+    const { known, tenant } = call
+    const args = [
+      number,
+      call.kind,
+      this.memberId,
+      `${known.incarnation},${known.writes},${call.doubted}`,
+      call.deadlineMs,
+      call.terms,
+      call.dayEnds,
+      call.runs ?? '',
+      call.adjustments ?? '',
+    ]
+    if (call.pause || call.knowledge || tenant) args.push(call.pause ?? '', call.knowledge ?? '')
+    if (tenant) args.push(tenant.id, tenant.limits, tenant.adjustments)
+    const sentMs = this.#runtime.monotonicMs()
+    const answer = await this.#inTime(this.#command(this.#key, ...args))
+    return readReply(answer, { call: number, sentMs, tenant })
+  }
+
+  #inTime(answer: Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`Redis did not answer within ${this.#timeoutMs} ms`))
+      // After a busy event loop the reply may be there and not yet be read: it is before the second timer runs.
+      let timer = this.#runtime.setTimer(() => {
+        timer = this.#runtime.setTimer(late, 1)
+      }, this.#timeoutMs)
+      answer.then(resolve, reject).finally(() => timer.cancel())
+    })
+  }
+}
+
+function readReply(answer: unknown, expected: { call: number; sentMs: number; tenant: Call['tenant'] }): Reply {
+  if (!Buffer.isBuffer(answer) || answer.length < headBytes || answer.readDoubleLE(0) !== expected.call)
+    throw new Error(`Redis's reply is not that of call ${expected.call}`)
+  const outcome = answer.readDoubleLE(16) as Reply['status']
+  const head = { sentMs: expected.sentMs, nowMs: answer.readDoubleLE(8), status: outcome }
+  if (outcome === status.late) return { ...head, pool: undefined, tenant: undefined, rest: new Float64Array() }
+  const from = headBytes + accountBytes * (expected.tenant ? 2 : 1)
+  const rest = new Float64Array((answer.length - from) / 8)
+  for (let at = 0; at < rest.length; at++) rest[at] = answer.readDoubleLE(from + at * 8)
+  return {
+    ...head,
+    pool: readAccount(answer, headBytes),
+    tenant: expected.tenant && readAccount(answer, headBytes + accountBytes),
+    rest,
+  }
+}
+
+/** What an error of Redis says about its health. */
+export function causeOf(error: unknown): UnavailableCause {
+  const message = error instanceof Error ? error.message : ''
+  if (/^OOM/.test(message)) return 'full'
+  if (/^READONLY/.test(message)) return 'read_only'
+  if (/^NOREPLICAS/.test(message)) return 'no_replicas'
+  if (/^MISCONF/.test(message)) return 'not_persisted'
+  return /^[A-Z]{3,} /.test(message) ? 'error' : 'unreachable'
+}
+
+const connection = {
+  autoResendUnfulfilledCommands: false, // the default executed 90 % of the commands in flight twice after a cut
+  maxRetriesPerRequest: 0,
+  enableOfflineQueue: false,
+  commandTimeout: 500, // without it promises would never settle while Redis hangs
+  connectTimeout: 1000,
+  retryStrategy: (attempt: number) => Math.min(20 * attempt, 500),
+} satisfies RedisOptions
+
+/** Options for the ioredis connection that a quota client is given: nothing is sent twice and nothing waits for long. */
+export function quotaRedisOptions(options: RedisOptions = {}): RedisOptions {
+  return { ...options, ...connection }
+}
+
+/** The same for an ioredis `Cluster`. */
+export function quotaClusterOptions(options: ClusterOptions = {}): ClusterOptions {
+  return {
+    ...options,
+    enableOfflineQueue: false,
+    retryDelayOnFailover: 0, // a command whose connection closed would be sent again
+    clusterRetryStrategy: connection.retryStrategy,
+    redisOptions: { ...options.redisOptions, ...connection },
+  }
+}
