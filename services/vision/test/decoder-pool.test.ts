@@ -44,11 +44,17 @@ function decoderForTest(t: Test): Decoder {
   return decoder
 }
 
+/** Never 0, which as an argument of kill is every process of the group. */
+function pidOf({ pid }: Decoder): number {
+  if (!pid) throw new Error('the decoder has no process')
+  return pid
+}
+
 t.test('prepares images one after the other in one process, and tells what is wrong with a bad one', async (t) => {
   const decoder = decoderForTest(t)
   t.equal(decoder.pid, undefined, 'none before the first image')
   t.match(await decoder.prepare([await solid('red')], admitAll), { format: 'png', mimeType: 'image/jpeg', width: 64 })
-  const { pid } = decoder
+  const pid = pidOf(decoder)
   const error = await decoder.prepare([Buffer.from('no image')], admitAll).catch((thrown: unknown) => thrown)
   t.ok(error instanceof ImageError)
   t.match(error, { problem: 'unsupported_type', message: /Send a PNG/ })
@@ -63,14 +69,14 @@ t.test('prepares images one after the other in one process, and tells what is wr
 t.test('a decode that passes its time is ended: its process is gone, and the next image has a new one', async (t) => {
   const decoder = decoderForTest(t)
   await decoder.prepare([await solid('red')], admitAll)
-  const { pid } = decoder
+  const pid = pidOf(decoder)
   const slow = hostileImages.png(7_000, 7_000, { kind: 'rgb', interlaced: true }) // half a second of CPU
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const decoding = decoder.prepare([slow], async () => void setImmediate(() => mock.timers.tick(60_000)))
   await t.rejects(decoding, { problem: 'too_slow', message: /not decoded within 60 seconds\. Send a smaller one/ })
   mock.timers.reset()
-  t.throws(() => process.kill(pid ?? 0, 0), { code: 'ESRCH' })
+  t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
   t.match(await decoder.prepare([await solid('blue')], admitAll), { width: 64 })
   t.not(decoder.pid, pid)
 })
@@ -78,7 +84,7 @@ t.test('a decode that passes its time is ended: its process is gone, and the nex
 t.test('a decoder process that dies fails only its own image', async (t) => {
   const decoder = decoderForTest(t)
   await t.rejects(
-    decoder.prepare([await solid('red')], async () => void process.kill(decoder.pid ?? 0, 'SIGKILL')),
+    decoder.prepare([await solid('red')], async () => void process.kill(pidOf(decoder), 'SIGKILL')),
     { message: "the decoder's process ended: SIGKILL" },
   )
   t.match(await decoder.prepare([await solid('red')], admitAll), { width: 64 })
@@ -91,12 +97,12 @@ t.test(
     process.env.GEMINI_API_KEY = 'secret'
     const decoder = decoderForTest(t)
     await decoder.prepare([await solid('red')], admitAll)
-    const { pid } = decoder
+    const pid = pidOf(decoder)
     const about = (file: string) => readFile(`/proc/${pid}/${file}`, 'utf8')
     t.notMatch(await about('environ'), /GEMINI|secret/)
     t.equal((await about('oom_score_adj')).trim(), '1000')
-    process.kill(pid ?? 0, 'SIGINT')
-    process.kill(pid ?? 0, 'SIGTERM')
+    process.kill(pid, 'SIGINT')
+    process.kill(pid, 'SIGTERM')
     await decoder.prepare([await solid('blue')], admitAll)
     t.equal(decoder.pid, pid)
   },
