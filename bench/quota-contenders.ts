@@ -18,7 +18,7 @@ export interface Contender {
   use?: (answer: unknown) => void
 }
 
-/** How often a client had to decide without Redis: such a round does not count. */
+/** How often a call of Redis was not answered in time: such a round does not count. */
 export const disturbances = { count: 0 }
 
 const limits = { rpm: 1e9, rpd: 1e11, tpm: 1e11, tpd: 1e12 }

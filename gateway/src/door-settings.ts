@@ -40,8 +40,8 @@ export const doorSettings = {
   MAX_HEAP_MEGABYTES: atMost('Above this much used heap requests get a 503', 0),
   MAX_CONNECTIONS: atMost('Open connections', 4_096),
   MAX_CONNECTIONS_PER_ADDRESS: atMost('Open connections of one address; behind a proxy they are all the proxy’s', 0),
-  HEADERS_TIMEOUT_MS: milliseconds('Patience until a request’s headers are there', 10_000),
-  REQUEST_TIMEOUT_MS: milliseconds('Patience until a whole request is there', 60_000),
+  HEADERS_TIMEOUT_MS: milliseconds('Timeout for the headers of a request', 10_000),
+  REQUEST_TIMEOUT_MS: milliseconds('Timeout for a whole request', 60_000),
   KEEP_ALIVE_TIMEOUT_MS: milliseconds(
     'How long an idle connection stays open; longer than the proxy before it keeps one',
     72_000,

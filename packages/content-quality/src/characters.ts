@@ -44,8 +44,8 @@ const patterns: readonly (readonly [trait: number, RegExp])[] = [
   [foldable, /[’‘ʼ`´ىة\u0591-\u05c7\u0640]/],
 ]
 
-// Marks, half-width marks, Hangul jamo and the vowel signs of Kirat Rai: Unicode composes nothing else.
-const joins = /[\p{M}\uff9e\uff9f\u1100-\u11ff\u{16d67}]/u
+// Marks, Hangul jamo and a vowel sign of Kirat Rai: Unicode composes nothing else with what stands before it.
+const joins = /^\p{M}|[\u1100-\u11ff\u{16d67}]/u
 
 // By code point, and filled as characters come: memory that no character has touched is not used.
 const table = new Uint16Array(0x11_0000)
@@ -97,9 +97,6 @@ function findTraits(codePoint: number): number {
 function classify(character: string): number {
   const traits = patterns.reduce((bits, [bit, pattern]) => (pattern.test(character) ? bits | bit : bits), known)
   const decomposed = character.normalize('NFKD')
-  // An accent inside the character joins nothing outside of it, a jamo does.
-  if (joins.test(character) || /[\u1100-\u11ff\u{16d67}]/u.test(decomposed) || /^\p{M}/u.test(decomposed)) {
-    return traits | joining | foldable
-  }
+  if (joins.test(decomposed)) return traits | joining | foldable
   return decomposed === character ? traits : traits | foldable
 }

@@ -7,7 +7,8 @@
 -- ARGV[4] 'known,seen,doubted': the incarnation that the member knows (0: none) and the most writes it has seen in it; an
 --         incarnation in which it saw a clock step (0: none)
 -- ARGV[5] deadline: Redis's time, in milliseconds, after which the caller has given up; 0: none
--- ARGV[6] terms 'ringMs,margin,rpm,rpd,tpm,tpd,open': the length of the ring, the share of the limits for batch calls, the
+-- ARGV[6] terms 'window,transit,margin,rpm,rpd,tpm,tpd,open': milliseconds of the window with its slack and of the transit,
+--         which together are the length of the ring; the share of the limits for batch calls, the
 --         pool's limits, 1 when an empty state needs no hold
 -- ARGV[7] ends of yesterday, today and tomorrow 'a,b,c', in milliseconds since the epoch
 -- ARGV[8] runs of equal reservations 'count,requests,tokens,batch;…', batch 0 or 1
@@ -25,8 +26,11 @@ local call, kind, member, deadline = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5]
 local runs, adjustments, pause, knowledge = ARGV[8] or '', ARGV[9] or '', ARGV[10] or '', ARGV[11] or ''
 local tenantId, tenantLimits, tenantAdjustments = ARGV[12] or '', ARGV[13] or '', ARGV[14] or ''
 local known, seen, doubted = string.match(ARGV[4], '^(%d+),(%d+),(%d+)$')
-local ownRing, margin, ownLimits, mayOpen = string.match(ARGV[6], '^([%d.]+),([%d.e-]+),(%d+,%d+,%d+,%d+),(%d)$')
-known, seen, doubted, ownRing, margin = tonumber(known), tonumber(seen), tonumber(doubted), tonumber(ownRing), tonumber(margin)
+local window, transit, margin, ownLimits, mayOpen =
+  string.match(ARGV[6], '^([%d.]+),(%d+),([%d.e-]+),(%d+,%d+,%d+,%d+),(%d)$')
+known, seen, doubted, margin = tonumber(known), tonumber(seen), tonumber(doubted), tonumber(margin)
+window, transit = tonumber(window), tonumber(transit)
+local ownRing = window + transit
 
 local function numbers(text)
   local a, b, c, d = string.match(text, '^(%d+),(%d+),?(%d*),?(%d*)$')
@@ -88,25 +92,26 @@ local list = (kind == 'heartbeat' or kind == 'leave' or adjustments ~= '' or ten
   and redis.call('HGET', KEY, 'members') or ''
 local isListed = string.find(list, pack('<d', member), 1, true) ~= nil
 
--- Members that were heard within a ring's length decide by the smallest limits and the longest ring.
+-- Members that were heard within a ring's length decide by the smallest limits, the longest window and transit.
 if kind == 'heartbeat' or kind == 'leave' then
-  local ring, others, least, kept = 0, 0, { UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED }, {}
-  local function keep(id, at, ringMs, ...)
-    kept[#kept + 1] = pack(MEMBER, id, at, ringMs, ...)
-    ring = max(ring, ringMs)
+  local longestWindow, longestTransit, others, least, kept = 0, 0, 0, { UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED }, {}
+  local function keep(id, at, itsWindow, itsTransit, ...)
+    kept[#kept + 1] = pack(MEMBER, id, at, itsWindow, itsTransit, ...)
+    longestWindow, longestTransit = max(longestWindow, itsWindow), max(longestTransit, itsTransit)
     for field = 1, 4 do least[field] = min(least[field], (select(field, ...))) end
   end
   for at = 1, #list, MEMBER_BYTES do
-    local id, heard, ringMs, rpm, rpd, tpm, tpd = read(MEMBER, list, at)
+    local id, heard, itsWindow, itsTransit, rpm, rpd, tpm, tpd = read(MEMBER, list, at)
     if id ~= tonumber(member) then others = others + 1 end
     local isHere = id ~= tonumber(member) and TIME_MS - heard <= pool[RING_MS]
-    if isHere then keep(id, min(heard, TIME_MS), ringMs, rpm, rpd, tpm, tpd)
+    if isHere then keep(id, min(heard, TIME_MS), itsWindow, itsTransit, rpm, rpd, tpm, tpd)
     elseif id ~= tonumber(member) or kind == 'leave' then obsolete[#obsolete + 1] = string.format('call %.0f', id) end
   end
-  if kind == 'heartbeat' then keep(tonumber(member), TIME_MS, ownRing, unpack(limits)) end
+  if kind == 'heartbeat' then keep(tonumber(member), TIME_MS, window, transit, unpack(limits)) end
   if #kept == 0 then least = { 0, 0, 0, 0 } end
   write('members', table.concat(kept))
-  if ring > 0 and ring ~= pool[RING_MS] then hold(CONFIGURATION, ring) end
+  local ring = longestWindow + longestTransit
+  if #kept > 0 and ring ~= pool[RING_MS] then hold(CONFIGURATION, ring) end
   pool[OTHERS], pool[MEMBERS], pool[RPM], pool[RPD], pool[TPM], pool[TPD] = others, #kept, unpack(least)
   pool.changed = true
 elseif isMember and ownRing > pool[RING_MS] then

@@ -76,6 +76,7 @@ export async function begin(fault: Fault, world: World): Promise<End | false> {
     case 'step clock':
       if (world.watcher() === undefined) return false
       stepClock(fault.ms, world)
+      if (fault.withWalls) for (const { process } of world.members.values()) process.stepWall(fault.ms)
       oracle.membersUncertain()
       return undefined
     case 'drift clock':
@@ -98,6 +99,7 @@ export async function begin(fault: Fault, world: World): Promise<End | false> {
       })
     case 'pause machine':
       for (const { process } of living) process.pauseMachine()
+      oracle.expectHold('clock') // its monotonic clock lags behind Redis's, as if Redis's had stepped
       return ending(troubles(living, world), () => {
         for (const { process } of living) process.resumeMachine()
       })

@@ -28,8 +28,9 @@ export const fleetKinds: Record<string, Kind> = {
   'messages lost'(schedule, random) {
     const what = random.pick(['requests', 'replies', 'heartbeats'] as const)
     const members = random.some(schedule.members)
-    const share = random.pick([0.2, 0.7, 1])
+    const share = random.pick([0.2, 0.5, 1])
     schedule.fault({ type: 'lose', members, what, share, atMs: schedule.fromMs, forMs: duration(random) })
+    for (const load of schedule.loads) Object.assign(load, { less: 0.4, released: 0.3 })
     schedule.promises.noHold = true
   },
   'messages duplicated'(schedule, random) {
@@ -68,12 +69,13 @@ export const fleetKinds: Record<string, Kind> = {
     schedule.promises.noHold = true
   },
   'paused machine'(schedule, random) {
-    const forMs = random.pick([random.between(50, 800), random.between(800, 5000), duration(random)])
+    const forMs = random.pick([random.between(50, 800), random.between(800, 60_000), random.between(62_000, 110_000)])
+    for (const load of schedule.loads) load.startsAfterMs = random.between(100, 400)
     const members = random.some(schedule.members)
-    schedule.fault({ type: 'pause machine', members, atMs: schedule.fromMs, forMs })
+    const atMs = random.chance(0.5) ? random.between(2200, 6000) : schedule.fromMs // early, while calls are granted one after the other
+    schedule.fault({ type: 'pause machine', members, atMs, forMs })
     if (random.chance(0.3))
       schedule.fault({ type: 'step wall', members, ms: random.sign() * 5000, atMs: schedule.fromMs + 9000 })
-    schedule.promises.noHold = true
   },
   'drift of a member'(schedule, random) {
     const share = random.sign() * random.pick([0.0005, 0.002, 0.01])
@@ -114,6 +116,21 @@ export const fleetKinds: Record<string, Kind> = {
     deploy(schedule, random, random.pick(['close', 'crash']), { ...configuration, ...change })
     // A killed instance with the longest window is in force until it is forgotten; then the ring gets shorter, with a hold.
     schedule.promises.recoversInMs += schedule.windowMs
+  },
+  /** One instance with a longer window and one with a longer transit: the ring needs the longest of both. */
+  'mixed window and transit'(schedule, random) {
+    const { configuration } = schedule
+    const atMs = random.between(100, 8000)
+    for (const change of [{ windowMs: 70_000 }, { transitMs: random.whole(1000, 3000) }])
+      schedule.fault({
+        type: 'join',
+        name: schedule.newName(),
+        configuration: { ...configuration, ...change },
+        atMs: atMs + random.between(0, 3000),
+      })
+    schedule.load({ kind: 'bucket-end', size: 12, everyMs: 4000 })
+    schedule.untilMs = atMs + 80_000 + 90_000
+    schedule.promises.recoversInMs = 0
   },
   'scaling 3 to 30'(schedule, random) {
     for (let at = 0; at < 27; at++)

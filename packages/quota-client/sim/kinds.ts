@@ -54,16 +54,19 @@ const notMixed = new Set([
   'day',
   'day, tenants',
   'midnight',
+  'mixed window and transit',
   'scaling 3 to 30',
   'drift',
   'drift of a member',
-  'drift through a hold',
+  'clock step within the deadline',
+  'loss when all is used',
 ])
 
 export const kinds: Readonly<Record<string, Kind>> = { ...quietKinds, ...redisKinds, ...fleetKinds, mix }
 
 /** Long schedules less often, mixtures more often than the others. */
-const share = (name: string) => (name === 'mix' ? 8 : name === 'scaling 3 to 30' || name === 'steady' ? 1 : 2)
+const share = (name: string) =>
+  name === 'mix' ? 8 : name === 'scaling 3 to 30' || name === 'steady' || name.startsWith('mixed') ? 1 : 2
 const roster = Object.keys(kinds).flatMap((name) => Array<string>(share(name)).fill(name))
 
 export function kindOf(seed: number): string {

@@ -104,7 +104,7 @@ if (values.seed !== undefined) {
     console.log(JSON.stringify({ played, kind: found?.kind, seed: found?.seed }))
   }
   if (values.until === undefined) {
-    console.log(table(tallies))
+    console.log(table(new Map(Object.keys(kinds).flatMap((kind) => [...tallies].filter(([name]) => name === kind)))))
     console.log(`${played} schedules, ${scriptCalls} calls of the script, in ${seconds.toFixed(0)} s`)
     for (const task of failed.slice(0, mostShrunk)) await show(task)
     if (failed.length > mostShrunk)

@@ -37,10 +37,10 @@ function play(folder: string, { kinds, shows }: Mutation): Promise<Found> {
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk
     })
-    child.on('close', () => {
+    child.on('close', (code, signal) => {
       const line = output.trim().split('\n').at(-1) ?? ''
       if (line.startsWith('{')) resolve(JSON.parse(line))
-      else reject(new Error(`the simulator ended without a result:\n${output}`))
+      else reject(new Error(`the simulator ended with ${signal ?? code} and without a result ${output}`.trim()))
     })
   })
 }

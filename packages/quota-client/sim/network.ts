@@ -56,6 +56,9 @@ interface Pending {
   reject: (error: Error) => void
 }
 
+/** As quotaRedisOptions sets it. */
+const connectTimeoutMs = 1000
+
 /** Stands in for the part of ioredis that quota-client uses, over a virtual link. Like it, it reconnects by itself. */
 export class VirtualConnection extends EventEmitter {
   readonly options = { autoResendUnfulfilledCommands: false }
@@ -71,6 +74,7 @@ export class VirtualConnection extends EventEmitter {
   readonly #onExecuted: ConnectionOptions['onExecuted']
   readonly #pending = new Set<Pending>()
   #generation = 0
+  #dials = 0
   #lastArrivalMs = 0
   #lastReplyMs = 0
 
@@ -137,13 +141,21 @@ export class VirtualConnection extends EventEmitter {
         this.#reconnect(attempt + 1)
         return
       }
-      this.#process.time.after(this.#delay() * 2, () => this.#server.handshake(() => this.#connected(generation)))
+      const dialled = ++this.#dials
+      this.#process.time.after(this.#delay() * 2, () =>
+        this.#server.handshake(() => this.#connected(generation, dialled)),
+      )
+      this.#process.setTimer(() => {
+        // A server that died forgot the handshake; ioredis gives up after its connectTimeout.
+        if (dialled === this.#dials && this.status !== 'ready' && generation === this.#generation)
+          this.#reconnect(attempt + 1)
+      }, connectTimeoutMs)
     }, afterMs)
   }
 
-  #connected(generation: number): void {
+  #connected(generation: number, dialled: number): void {
     this.#process.deliver(() => {
-      if (generation !== this.#generation || this.status === 'end') return
+      if (dialled !== this.#dials || generation !== this.#generation || this.status === 'end') return
       if (!this.#server.isUp || this.link.isCut) {
         this.#reconnect(1)
         return

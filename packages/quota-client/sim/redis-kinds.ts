@@ -1,5 +1,6 @@
 import type { Kind } from './kinds.ts'
 import type { Random } from './random.ts'
+import { lengths } from './schedule.ts'
 
 /** A short stall, one of most of a window, or a long one: what a member remembers differs. */
 function duration(random: Random): number {
@@ -69,7 +70,7 @@ export const redisKinds: Record<string, Kind> = {
   /** The last writes are lost within the life of one process, and the instance that made them is away for a while. */
   'failover and back, unseen'(schedule, random) {
     const lostMs = random.between(20, 500)
-    const atMs = schedule.fromMs + lostMs
+    const atMs = random.chance(0.7) ? random.between(3000, 8000) : schedule.fromMs + lostMs // early, while calls are granted
     const [forMs, downMs] = [random.between(1, 60), random.between(20, 200)]
     schedule.fault({ type: 'fail over and back', data: 'of B', lostMs, downMs, atMs, forMs })
     const away = random.pick(schedule.members)
@@ -80,6 +81,22 @@ export const redisKinds: Record<string, Kind> = {
     for (let at = 0; at < count; at++)
       schedule.fault({ type: 'flush', atMs: schedule.fromMs + at * random.between(500, 70_000) })
     joinAt(schedule, random, schedule.fromMs + random.between(-2000, 2000))
+  },
+  /** All is used just before the loss, and asked for again when the hold may end. */
+  'loss when all is used'(schedule, random) {
+    const atMs = schedule.fromMs
+    const call = { kind: 'burst', size: 40, less: 0, more: 0, released: 0 } as const
+    schedule.loads = []
+    schedule.load({ ...call, fromMs: atMs - 100, untilMs: atMs, everyMs: 40 })
+    schedule.load({ ...call, fromMs: atMs + random.between(0, 500), untilMs: atMs + 3000, everyMs: 500 })
+    schedule.load({ ...call, fromMs: atMs + 0.95 * lengths(schedule.configuration).holdMs, everyMs: 300 })
+    const forMs = random.between(20, 400)
+    const clockStepMs = 0
+    if (random.chance(0.4)) schedule.fault({ type: 'flush', atMs })
+    else if (random.chance(0.5)) schedule.fault({ type: 'die', data: 'lost', lostMs: 0, clockStepMs, atMs, forMs })
+    else
+      schedule.fault({ type: 'die', data: 'rolled back', lostMs: random.between(100, 300), clockStepMs, atMs, forMs })
+    joinAt(schedule, random, atMs + random.between(-3000, 500))
   },
   'writes refused'(schedule, random) {
     const atMs = schedule.fromMs
@@ -93,31 +110,51 @@ export const redisKinds: Record<string, Kind> = {
     const count = random.whole(1, 6)
     let atMs = schedule.fromMs
     for (let at = 0; at < count; at++) {
-      schedule.fault({ type: 'step clock', ms: (random.chance(0.8) ? sign : -sign) * random.between(150, 260), atMs })
+      schedule.fault({
+        type: 'step clock',
+        withWalls: false,
+        ms: (random.chance(0.8) ? sign : -sign) * random.between(150, 260),
+        atMs,
+      })
       atMs += random.pick([random.between(2600, 4000), random.between(4000, 20_000)])
     }
     joinAt(schedule, random, schedule.fromMs + random.between(-3000, 6000))
   },
+  /** Redis and all instances on one machine: the wall clocks step with Redis's, the monotonic clocks do not. */
+  'clock step of the only machine'(schedule, random) {
+    const ms = random.sign() * random.pick([random.between(300, 3000), random.between(3000, 70_000), 3_600_000])
+    schedule.fault({ type: 'step clock', ms, withWalls: true, atMs: schedule.fromMs })
+    joinAt(schedule, random, schedule.fromMs + random.between(-3000, 3000))
+  },
+  /** All is used at a bucket's end; as it leaves the ring the clock steps by less than a call's deadline, and calls follow. */
+  'clock step within the deadline'(schedule, random) {
+    const { bucketMs, ringMs } = lengths(schedule.configuration)
+    const usedMs = schedule.fromMs + bucketMs - ((schedule.startMs + schedule.fromMs) % bucketMs)
+    const ms = random.between(300, 480)
+    const atMs = usedMs + ringMs - ms + random.between(1, 20)
+    const call = { kind: 'burst', size: 40, less: 0, more: 0, released: 0 } as const
+    schedule.loads = []
+    schedule.load({ ...call, fromMs: usedMs - 10, untilMs: usedMs, everyMs: 5 })
+    schedule.load({ ...call, fromMs: atMs, everyMs: 150, untilMs: atMs + 1000 })
+    schedule.load({ ...call, fromMs: atMs + 1000, everyMs: 1500 })
+    schedule.fault({ type: 'step clock', ms, withWalls: false, atMs })
+  },
   'large clock step'(schedule, random) {
     const ms = random.sign() * random.pick([random.between(1000, 59_000), random.between(60_000, 130_000), 3_600_000])
-    schedule.fault({ type: 'step clock', ms, atMs: schedule.fromMs })
+    schedule.fault({ type: 'step clock', ms, withWalls: false, atMs: schedule.fromMs })
     joinAt(schedule, random, schedule.fromMs + random.between(-3000, 3000))
     if (random.chance(0.3))
-      schedule.fault({ type: 'step clock', ms: -ms, atMs: schedule.fromMs + random.between(4000, 70_000) })
+      schedule.fault({
+        type: 'step clock',
+        withWalls: false,
+        ms: -ms,
+        atMs: schedule.fromMs + random.between(4000, 70_000),
+      })
   },
   drift(schedule, random) {
     const share = random.sign() * random.pick([0.0008, 0.002, 0.01])
     schedule.fault({ type: 'drift clock', share, atMs: schedule.fromMs / 4, forMs: random.between(70_000, 150_000) })
     schedule.load({ kind: 'bucket-end', size: 6, everyMs: 2000 })
     joinAt(schedule, random, schedule.fromMs)
-  },
-  /** One instance, whose bounds of the clock are just forgotten when the hold ends, and a clock 3 % too fast meanwhile. */
-  'drift through a hold'(schedule, random) {
-    const atMs = schedule.fromMs
-    schedule.members = ['A']
-    schedule.load({ kind: 'single', everyMs: 150 })
-    schedule.fault({ type: 'drift clock', share: 0.03, atMs: atMs - 1, forMs: 63_000 })
-    schedule.fault({ type: 'flush', atMs })
-    schedule.fault({ type: 'hang', atMs: atMs + random.between(100, 400), forMs: random.between(59_700, 60_300) })
   },
 }

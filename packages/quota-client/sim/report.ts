@@ -44,7 +44,7 @@ export function table(tallies: Map<string, Tally>): string {
   return [line(columns), ...rows.map(line)].join('\n')
 }
 
-export function describeFailures(failures: Failure[]): string {
+function describeFailures(failures: Failure[]): string {
   return failures.map(({ kind, atMs, text }) => `${kind} at ${seconds(atMs)}: ${text}`).join('\n')
 }
 
@@ -93,7 +93,7 @@ export function describeFault(fault: Fault): string {
     case 'refuse writes':
       return `Redis refuses writes${lasts}: ${fault.error.split(' ')[0]}`
     case 'step clock':
-      return `Redis's clock steps by ${seconds(fault.ms)}`
+      return `Redis's clock${fault.withWalls ? ' and all wall clocks step' : ' steps'} by ${seconds(fault.ms)}`
     case 'drift clock':
     case 'drift member':
       return `the clock of ${who} drifts by ${(100 * fault.share).toFixed(2)} %${lasts}`

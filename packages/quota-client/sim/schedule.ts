@@ -47,7 +47,7 @@ export type Fault =
   | ({ type: 'fail over and back'; data: 'own' | 'of B'; lostMs: number; downMs: number } & Lasting)
   | ({ type: 'flush' } & Timed)
   | ({ type: 'refuse writes'; error: string } & Lasting)
-  | ({ type: 'step clock'; ms: number } & Timed)
+  | ({ type: 'step clock'; ms: number; withWalls: boolean } & Timed)
   | ({ type: 'drift clock'; share: number } & Lasting)
   | ({ type: 'drift member'; members: string[]; share: number } & Lasting)
   | ({ type: 'step wall'; members: string[]; ms: number } & Timed)

@@ -33,8 +33,9 @@ function* smallerThan({ schedule, outcome }: Shrunk): Generator<Schedule> {
   const failedMs = outcome.failures[0]?.atMs ?? untilMs
   const isMissing = outcome.failures[0]?.kind === 'no recovery' || outcome.failures[0]?.kind === 'under-used'
   if (!isMissing && failedMs + 100 < untilMs) yield { ...schedule, untilMs: failedMs + 100 }
-  for (const at of faults.keys()) yield { ...schedule, faults: faults.toSpliced(at, 1) }
-  if (loads.length > 1) for (const at of loads.keys()) yield { ...schedule, loads: loads.toSpliced(at, 1) }
+  if (!isMissing || faults.length > 1)
+    for (const at of faults.keys()) yield { ...schedule, faults: faults.toSpliced(at, 1) }
+  if (!isMissing) for (const at of loads.keys()) yield { ...schedule, loads: loads.toSpliced(at, 1) }
   if (members.length > 1) for (const at of members.keys()) yield { ...schedule, members: members.toSpliced(at, 1) }
   const idleMs = untilMs - Math.max(0, ...faults.map(endOf)) - lengths(configuration).holdMs
   if (schedule.promises.used > 0 && idleMs > configuration.windowMs)

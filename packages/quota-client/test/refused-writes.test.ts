@@ -82,9 +82,16 @@ for (const { name, cause, serverArguments, refuse, accept } of refusals)
     await becomes('serving')
     await otherBecomes('serving')
     for (const instance of [quota, other]) t.match(await instance.reserve(ask()), { granted: true, degraded: false })
-    t.match((await quota.usage()).requests.perDay, { current: 5 }, 'nothing of what was refused is charged')
+    const { current } = (await quota.usage()).requests.perDay
     t.same(faults, ['degraded', 'recovered'])
-    t.same(holds, [])
+    if (cause === 'read_only') {
+      // A promotion may have lost writes: the pool is held, and the day counts what may have been used unseen.
+      t.match(holds, [{ cause: 'restart' }])
+      t.ok(current >= 5)
+    } else {
+      t.same(holds, [])
+      t.equal(current, 5, 'no refused call is charged')
+    }
   })
 
 t.test('grants resume within five heartbeats after Redis accepts writes again', async (t) => {

@@ -68,9 +68,15 @@ export function quotaChecks(
   quota: { health(): QuotaHealth; usage(): Promise<unknown> },
   { isObserver }: { isObserver: boolean },
 ): { redis: ReadyCheck; quota: ReadyCheck } {
+  let reading: Promise<unknown> | undefined
   const health = async () => {
-    // An observer has no heartbeats, and a member that has just started no answer yet.
-    if (isObserver || quota.health().state === 'joining') await quota.usage()
+    // An observer has no heartbeats, and a member that has just started no answer yet. Both checks share one reading.
+    if (isObserver || quota.health().state === 'joining') {
+      reading ??= quota.usage().finally(() => {
+        reading = undefined
+      })
+      await reading
+    }
     return quota.health()
   }
   return {
@@ -86,12 +92,11 @@ export function quotaChecks(
       required: false,
       async check() {
         const { state, ...details } = await health()
-        const ok = state === 'serving'
         const shown =
           'endsInMs' in details ? { cause: details.cause, ends_in_seconds: Math.ceil(details.endsInMs / 1000) } : {}
         const instances =
           'maxInstances' in details ? { instances: details.instances, max_instances: details.maxInstances } : {}
-        return { status: ok ? 'serving' : state, ok, ...shown, ...instances }
+        return { status: state, ok: state === 'serving', ...shown, ...instances }
       },
     },
   }

@@ -179,7 +179,7 @@ const geminiSettings = {
       default: 'gemini',
     },
   ),
-  GEMINI_TIMEOUT_MS: setting.wholeNumber('Patience for one answer, retries included', {
+  GEMINI_TIMEOUT_MS: setting.wholeNumber('Timeout of one answer, retries included', {
     default: 30_000,
     minimum: 100,
     maximum: 600_000,

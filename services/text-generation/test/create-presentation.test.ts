@@ -78,6 +78,22 @@ t.test('what could never fit is a 400 that says how many would; what does not fi
   t.match(mixed.explanations[12], { explanation: null, error: 'RPM limit exceeded (12 per minute)' })
 })
 
+t.test(
+  'a presentation whose explanations all fail because Redis cannot be used is a 503 that says when to return',
+  async (t) => {
+    const { post, emulator } = await build(t, {
+      REDIS_ENABLED: 'true',
+      REDIS_URL: 'redis://127.0.0.1:1', // nothing listens there
+      GEMINI_TIMEOUT_MS: '1000',
+    })
+    const reply = await post(url, { ...question, focus: ['Light reactions', 'The Calvin cycle'] })
+    t.equal(reply.statusCode, 503)
+    t.match(reply.json(), { error: 'quota_unavailable', retry_after: /^\d+ seconds$/ })
+    t.match(reply.headers['retry-after'], /^\d+$/)
+    t.equal(emulator.counters().admitted, 0)
+  },
+)
+
 t.test('bad input names the field and the bound, and spends no quota', async (t) => {
   const { post, emulator } = await build(t)
   const valid = { ...question, focus }

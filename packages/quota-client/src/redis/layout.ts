@@ -93,7 +93,7 @@ export function scriptText(): string {
 
 function constants(): string {
   const doubles = (count: number) => `'<${'d'.repeat(count)}'`
-  const memberFields = 7
+  const memberFields = 8
   return [
     `local ${fields.join(', ')} = ${fields.map((_, at) => at + 1).join(', ')}`,
     `local FIELDS, WIRE, KEPT_FIRST = ${fields.length}, ${doubles(fields.length)}, ${firstKept}`,

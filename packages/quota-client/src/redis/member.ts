@@ -12,7 +12,7 @@ import { type Call, causeOf, QuotaScript, type Reply } from './script.ts'
 /** Heartbeats in a row without an answer after which an open connection is given up. */
 const heartbeatsPerConnection = 3
 
-export type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'limits' | 'outage'>
+type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
 type Parts = Partial<Pick<Call, 'runs' | 'pause'>> & { tenant?: Tenant | undefined }
 
 /**
@@ -53,7 +53,8 @@ export class Member {
     this.#clock = new ClockBounds(runtime, settings)
     this.#days = new DayKnowledge(settings, runtime)
     const mayOpen = options.newPool === 'open' ? 1 : 0
-    this.#terms = `${settings.ringMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
+    const windowMs = settings.windowMs + settings.slackMs
+    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
   }
 
   /** Undefined until Redis has answered. */

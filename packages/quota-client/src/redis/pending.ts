@@ -10,7 +10,7 @@ interface Adjustment {
 }
 
 /** Adjustments on their way. */
-export interface SentAdjustments {
+interface SentAdjustments {
   account: string
   /** As the script reads them; empty when there are none. */
   text: string
@@ -89,7 +89,7 @@ interface DaySeen {
   perRing: Amount
 }
 
-export interface Statement {
+interface Statement {
   accounts: string[]
   /** As the script reads it. */
   text: string

@@ -157,19 +157,18 @@ export class RedisStore implements Store {
   }
 
   #usageOf(reply: Reply | undefined, degraded: boolean): QuotaUsage {
-    const { limits, ringMs } = this.#settings
     const pool = reply?.pool
     const nowMs = this.#member.nowMs()
-    const leavesInMs = (bucket = 0) => (bucket === 0 || !pool ? 0 : leavesAtMs(bucket, pool.ringMs ?? ringMs) - nowMs)
+    const leavesInMs = (bucket = 0) => (bucket === 0 || !pool ? 0 : leavesAtMs(bucket, pool.ringMs) - nowMs)
     const none = { requests: 0, tokens: 0 }
-    const windows = usageOf(limits, {
+    const windows = usageOf(this.#settings.limits, {
       window: pool?.window ?? none,
       day: pool?.day ?? none,
       dayLeftMs: (pool?.dayEndMs ?? this.#settings.day.endsAround(nowMs)[1]) - nowMs,
       oldestLeavesInMs: { requests: leavesInMs(reply?.rest[0]), tokens: leavesInMs(reply?.rest[1]) },
     })
     const pause = pool?.pause ?? this.#member.gate.pause
-    const endsInMs = Math.max(0, Math.ceil((pool?.openAtMs ?? 0) - nowMs))
+    const endsInMs = this.#member.holdLeftMs()
     return {
       ...windows,
       pause: pause.untilMs > nowMs ? pause : null,
