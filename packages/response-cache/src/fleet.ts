@@ -21,9 +21,8 @@ export interface FleetOptions {
   guard: RedisGuard
   layer: RedisLayer
   channel: string
-  /** How long values and tag generations are kept. */
+  /** How long values are kept. */
   valueMs: number
-  generationMs: number
 }
 
 /** A leader is given up for dead after this long without a heartbeat; with the poll below, taken over within 2 s. */
@@ -50,17 +49,19 @@ export class Fleet {
   }
 
   renew(key: string, token: string): Promise<Renewal | undefined> {
-    return this.#ask(() => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS }))
+    return this.#ask(() => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS }), { isWrite: true })
   }
 
   /** False when another leads by now: then nothing was written. */
   async finish(key: string, token: string, { outcome, text = '' }: Conclusion): Promise<boolean | undefined> {
     const encoded = JSON.stringify(outcome)
-    const { channel, valueMs } = this.#options
+    const { layer, channel, valueMs } = this.#options
     const end = { token, value: text, valueMs, outcomeMs: OUTCOME_MS, channel, message: Bus.concluded(key, token) }
-    const send = (sent: string) => this.#ask(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }))
+    const send = (sent: string) =>
+      this.#ask(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }), { isWrite: text !== '' })
     let reply = await send(encoded.length <= UNASKED_LENGTH ? encoded : '')
     if (reply === 'wanted') reply = await send(encoded)
+    if (reply === 'done' && text !== '') await layer.stored(key, text)
     return reply && reply === 'done'
   }
 
@@ -71,13 +72,13 @@ export class Fleet {
   }
 
   async invalidate(tag: string, generation: string): Promise<boolean> {
-    const { layer, channel, generationMs } = this.#options
-    const step = { generation, generationMs, channel, message: Bus.invalidated(tag, generation) }
-    const done = await this.#ask(async () => {
-      await this.#scripts.invalidate(layer.generationKeyOf(tag), step)
+    const { layer, channel } = this.#options
+    const step = { generation, channel, message: Bus.invalidated(tag, generation) }
+    const invalidate = async () => {
+      await layer.invalidate(tag, step)
       return true
-    })
-    return done === true
+    }
+    return (await this.#ask(invalidate, { isWrite: true })) === true
   }
 
   get #scripts(): Scripts {
@@ -89,9 +90,9 @@ export class Fleet {
   }
 
   /** Keys of another type where ours should be cannot coordinate anything: as if Redis gave no answer. */
-  async #ask<T>(operation: () => Promise<T>): Promise<T | undefined> {
+  async #ask<T>(operation: () => Promise<T>, kind?: { isWrite: boolean }): Promise<T | undefined> {
     try {
-      return await this.#options.guard.run(operation)
+      return await this.#options.guard.run(operation, kind)
     } catch {
       return undefined // the guard rejects for a WRONGTYPE and nothing else
     }

@@ -13,11 +13,14 @@ const BREAKER_WINDOW_MS = 500
 /** A timer later than this means that the event loop was blocked. */
 const STALL_MS = 20
 const MAX_STALLS = 5
+/** Near its limit Redis refuses one write and takes the next: it counts as writable after this long without a refusal. */
+const WRITABLE_AFTER_MS = 5_000
 const FIRST_CONNECTION_MS = 1_000
 
 /**
  * Every use of Redis goes through here. The first failure or slow answer opens the breaker: all who wait are let go at once,
  * and nobody asks again until a ping in the background was answered in time: one at once, for a hiccup, then one per window.
+ * A Redis that only refuses writes is still read, and asked to write at each occasion.
  */
 export class RedisGuard {
   readonly #options: GuardOptions
@@ -28,13 +31,14 @@ export class RedisGuard {
   #trippedAtMs = Number.NEGATIVE_INFINITY
   #probe: NodeJS.Timeout | undefined
   #ready: Promise<unknown> | undefined
+  #refusal: { lastAtMs: number } | undefined
 
   constructor(options: GuardOptions) {
     this.#options = options
   }
 
   /** The answer, or undefined when Redis gives none in time. Rejects only for a WRONGTYPE: a foreign value, not a fault. */
-  run<T>(operation: () => Promise<T>): Promise<T | undefined> {
+  run<T>(operation: () => Promise<T>, { isWrite = false } = {}): Promise<T | undefined> {
     if (this.#open || this.#closed) return Promise.resolve(undefined)
     const { promise, resolve, reject } = Promise.withResolvers<T | undefined>()
     const letGo = () => resolve(undefined)
@@ -47,12 +51,15 @@ export class RedisGuard {
     this.#attempt(operation).then(
       (answer) => {
         done()
+        if (isWrite) this.#taken()
         resolve(answer)
       },
       (error: unknown) => {
         done()
         if (isForeign(error)) return reject(error)
-        this.#trip(error)
+        const reason = refusalOf(error)
+        if (reason) this.#refused(reason, error)
+        else this.#trip(error)
         resolve(undefined)
       },
     )
@@ -117,16 +124,35 @@ export class RedisGuard {
     return this.#hasConnected ? timeoutMs : Math.max(timeoutMs, FIRST_CONNECTION_MS)
   }
 
+  #refused(reason: string, cause: unknown): void {
+    if (this.#open || this.#closed) return
+    const isNew = this.#refusal === undefined
+    this.#refusal = { lastAtMs: performance.now() }
+    if (isNew) this.#options.onFault({ state: 'degraded', reason, cause })
+  }
+
+  #taken(): void {
+    if (!this.#refusal || performance.now() - this.#refusal.lastAtMs < WRITABLE_AFTER_MS) return
+    this.#refusal = undefined
+    this.#recovered()
+  }
+
+  #recovered(): void {
+    this.#options.onFault({ state: 'recovered' })
+    this.#options.onRecovered()
+  }
+
   #trip(cause: unknown): void {
     if (this.#open || this.#closed) return
     this.#open = true
+    this.#refusal = undefined
     for (const letGo of this.#waiting) letGo()
     const isFirstInWindow = performance.now() - this.#trippedAtMs > BREAKER_WINDOW_MS
     this.#trippedAtMs = performance.now()
     if (isFirstInWindow)
       void this.#ping() // it may have been a hiccup
     else this.#probeLater()
-    this.#options.onFault({ state: 'degraded', cause })
+    this.#options.onFault({ state: 'degraded', reason: isReply(cause) ? 'error' : 'unreachable', cause })
   }
 
   #probeLater(): void {
@@ -141,13 +167,24 @@ export class RedisGuard {
     if (this.#closed) return
     if (!answered || performance.now() - askedAtMs > timeoutMs) return this.#probeLater()
     this.#open = false
-    this.#options.onFault({ state: 'recovered' })
-    this.#options.onRecovered()
+    this.#recovered()
   }
 }
 
 const isAnswer = () => true
 
+function isReply(error: unknown): boolean {
+  return error instanceof Error && /^[A-Z]{3,} /.test(error.message)
+}
+
 function isForeign(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('WRONGTYPE')
+}
+
+const refusals = { OOM: 'full', READONLY: 'read_only', NOREPLICAS: 'no_replicas', MISCONF: 'not_persisted' }
+
+/** Why Redis takes no writes, in the words of quota-client's causes; undefined for any other error. */
+function refusalOf(error: unknown): string | undefined {
+  const message = error instanceof Error ? error.message : ''
+  return Object.entries(refusals).find(([code]) => message.startsWith(`${code} `))?.[1]
 }

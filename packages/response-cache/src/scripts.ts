@@ -29,7 +29,9 @@ export interface Scripts {
   renew(keys: AnswerKeys, hold: { token: string; leaseMs: number }): Promise<Renewal>
   finish(keys: AnswerKeys, end: FinishStep): Promise<Finish>
   release(keys: AnswerKeys, step: ReleaseStep): Promise<boolean>
-  invalidate(generationKey: string, step: InvalidateStep): Promise<void>
+  invalidate(tagsKey: string, step: InvalidateStep): Promise<void>
+  incarnation(tagsKey: string, step: { id: string; keptMs: number }): Promise<string>
+  admit(largeKey: string, step: AdmitStep): Promise<string[]>
 }
 
 export interface ClaimStep {
@@ -58,13 +60,23 @@ export interface ReleaseStep {
 }
 
 export interface InvalidateStep {
+  tag: string
   generation: string
-  generationMs: number
+  keptMs: number
+  maxTags: number
   channel: string
   message: string
 }
 
-const KEY_COUNTS = { claim: 4, renew: 2, finish: 4, release: 2, invalidate: 1 } as const
+export interface AdmitStep {
+  key: string
+  bytes: number
+  maxValues: number
+  maxBytes: number
+  keptMs: number
+}
+
+const KEY_COUNTS = { claim: 4, renew: 2, finish: 4, release: 2, invalidate: 1, incarnation: 1, admit: 1 } as const
 type ScriptName = keyof typeof KEY_COUNTS
 
 /** Registers the scripts on the connection, under names of their own; ioredis loads them again after a Redis restart. */
@@ -95,8 +107,18 @@ export function defineScripts(redis: Redis | Cluster): Scripts {
     async release({ lease, waiters }, { token, force, channel, message }) {
       return (await call('release', lease, waiters, token, force ? '1' : '0', channel, message)) === 1
     },
-    async invalidate(generationKey, { generation, generationMs, channel, message }) {
-      await call('invalidate', generationKey, generation, generationMs, channel, message)
+    async invalidate(tagsKey, { tag, generation, keptMs, maxTags, channel, message }) {
+      await call('invalidate', tagsKey, tag, generation, keptMs, maxTags, channel, message)
+    },
+    async incarnation(tagsKey, { id, keptMs }) {
+      const reply = await call('incarnation', tagsKey, id, keptMs)
+      if (typeof reply !== 'string') throw unexpected('incarnation', reply)
+      return reply
+    },
+    async admit(largeKey, { key, bytes, maxValues, maxBytes, keptMs }) {
+      const reply = await call('admit', largeKey, key, bytes, maxValues, maxBytes, keptMs)
+      if (!Array.isArray(reply)) throw unexpected('admit', reply)
+      return reply.map(String)
     },
   }
 }

@@ -20,8 +20,11 @@ export interface ResponseCacheOptions {
   maxRedisValueBytes?: number
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number
-  /** Told about each fault of Redis once per change of state, for the log. */
-  onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
+  /** Values over 64 KiB kept in Redis: at most this many, of this many bytes together. Default 100 and 128 MiB. */
+  maxLargeValues?: number
+  maxLargeBytes?: number
+  /** Told about each fault of Redis once per change of state, for the log. `reason`: `unreachable`, or why it takes no writes. */
+  onFault?: (fault: { state: 'degraded' | 'recovered'; reason?: string; cause?: unknown }) => void
   /** The longest one answer of Redis is waited for. Default 100 ms. */
   redisTimeoutMs?: number
   /** How an error travels, as JSON, to those who wait in other processes. Default: an Error's `name` and `message`. */
