@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { Cluster, Redis } from 'ioredis'
+import { CircuitBreaker, isWrongType, type RedisConnection, type RedisFault } from '@knowalledge/redis-kit'
 import { decodeEntry, type Entry, headerOf } from './codec.ts'
-import type { RedisGuard } from './redis-guard.ts'
 import type { AnswerKeys, Scripts } from './scripts.ts'
 import type { Invalidations } from './tag-generations.ts'
 import type { CacheEvent } from './types.ts'
@@ -16,8 +15,10 @@ export interface RedisRead extends Invalidations {
 }
 
 export interface RedisLayerOptions {
-  redis: Redis | Cluster
-  guard: RedisGuard
+  redis: RedisConnection
+  /** Timeout of Redis in milliseconds. */
+  timeoutMs: number
+  onFault(fault: RedisFault): void
   scripts: Scripts
   prefix: string
   valueMs: number
@@ -38,9 +39,24 @@ const NAME = ''
 /** The values and tag generations in Redis. Every answer may be undefined: Redis gave none. */
 export class RedisLayer {
   readonly #options: RedisLayerOptions
+  readonly #breaker: CircuitBreaker
 
   constructor(options: RedisLayerOptions) {
     this.#options = options
+    this.#breaker = new CircuitBreaker(options)
+  }
+
+  /** The answer of Redis, or undefined when it gives none in time, or a key holds a value of another type. */
+  async request<T>(operation: () => Promise<T>, kind?: { isWrite: boolean }): Promise<T | undefined> {
+    try {
+      return await this.#breaker.run(operation, kind)
+    } catch {
+      return undefined // the breaker has announced what is a fault
+    }
+  }
+
+  close(): void {
+    this.#breaker.close()
   }
 
   keysOf(key: string): AnswerKeys {
@@ -60,9 +76,9 @@ export class RedisLayer {
 
   /** One round trip when `tags` names all of the entry's tags, a second one for the others. */
   read(key: string, tags: string[]): Promise<RedisRead | undefined> {
-    return this.#options.guard.run(async () => {
+    return this.request(async () => {
       const [raw, asked] = await Promise.all([
-        unlessForeign(this.#options.redis.get(this.keysOf(key).value)),
+        unlessWrongType(this.#options.redis.get(this.keysOf(key).value)),
         this.#invalidations(tags),
       ])
       const entry = raw === null ? undefined : decodeEntry(raw)
@@ -74,7 +90,7 @@ export class RedisLayer {
   }
 
   invalidations(tags: string[]): Promise<Invalidations | undefined> {
-    return this.#options.guard.run(() => this.#invalidations(tags))
+    return this.request(() => this.#invalidations(tags))
   }
 
   /** Rejects when Redis refuses or cannot be reached. */
@@ -84,15 +100,15 @@ export class RedisLayer {
   }
 
   async write(key: string, text: string): Promise<void> {
-    const { redis, guard, valueMs } = this.#options
-    await guard.run(() => redis.set(this.keysOf(key).value, text, 'PX', valueMs), { isWrite: true })
+    const { redis, valueMs } = this.#options
+    await this.request(() => redis.set(this.keysOf(key).value, text, 'PX', valueMs), { isWrite: true })
     await this.stored(key, text)
   }
 
   /** After a value was stored: the record of invalidations outlives it, and for a large one the oldest have to go. */
   async stored(key: string, text: string): Promise<void> {
-    const { redis, guard, scripts, prefix, valueMs: keptMs, tagsMs, maxLargeValues, maxLargeBytes } = this.#options
-    await guard.run(async () => {
+    const { redis, scripts, prefix, valueMs: keptMs, tagsMs, maxLargeValues, maxLargeBytes } = this.#options
+    await this.request(async () => {
       const kept = redis.pexpire(this.#tagsKey, tagsMs)
       const step = { key, bytes: text.length, maxValues: maxLargeValues, maxBytes: maxLargeBytes, keptMs }
       const dropped = text.length <= LARGE_BYTES ? [] : await scripts.admit(`${prefix}:large`, step)
@@ -102,7 +118,7 @@ export class RedisLayer {
 
   async #invalidations(tags: string[]): Promise<Invalidations> {
     const { redis, scripts, tagsMs } = this.#options
-    const fields = await unlessForeign(redis.hmget(this.#tagsKey, NAME, ...tags))
+    const fields = await unlessWrongType(redis.hmget(this.#tagsKey, NAME, ...tags))
     const [name, ...generations] = fields ?? []
     const found = tags.map((tag, at) => [tag, generations[at]] as const).filter(([, generation]) => generation != null)
     const step = { id: randomUUID(), keptMs: tagsMs }
@@ -113,12 +129,12 @@ export class RedisLayer {
   }
 }
 
-/** Another type under our key is a foreign value: absent. */
-async function unlessForeign<T>(reply: Promise<T>): Promise<T | null> {
+/** A value of another type under our key counts as absent. */
+async function unlessWrongType<T>(reply: Promise<T>): Promise<T | null> {
   try {
     return await reply
   } catch (error) {
-    if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+    if (isWrongType(error)) return null
     throw error
   }
 }

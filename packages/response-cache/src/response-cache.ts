@@ -3,7 +3,6 @@ import { Fleet } from './fleet.ts'
 import { Flight, type FlightContext } from './flight.ts'
 import { Layers } from './layers.ts'
 import { MemoryLayer } from './memory-layer.ts'
-import { RedisGuard } from './redis-guard.ts'
 import { RedisLayer } from './redis-layer.ts'
 import { defineScripts } from './scripts.ts'
 import { TagGenerations } from './tag-generations.ts'
@@ -122,7 +121,7 @@ class LayeredCache implements ResponseCache {
     this.#isClosed = true
     const reason = new Error('The response cache was closed')
     await Promise.all([...this.#airborne].map((flight) => flight.close(reason)))
-    this.#remote?.guard.close()
+    this.#remote?.layer.close()
     this.#remote?.bus.close()
   }
 
@@ -156,7 +155,6 @@ class LayeredCache implements ResponseCache {
 }
 
 interface Remote {
-  guard: RedisGuard
   layer: RedisLayer
   fleet: Fleet
   bus: Bus
@@ -175,11 +173,10 @@ function connect(options: ResponseCacheOptions, listener: RemoteListener): Remot
   if (!redis) return undefined
   const channel = `${prefix}:bus`
   const valueMs = listener.staleTtlMs
-  const guard = new RedisGuard({ redis, timeoutMs: redisTimeoutMs, onFault, onRecovered: listener.onRecovered })
   const scripts = defineScripts(redis)
   const layer = new RedisLayer({
     redis,
-    guard,
+    timeoutMs: redisTimeoutMs,
     scripts,
     prefix,
     valueMs,
@@ -187,9 +184,13 @@ function connect(options: ResponseCacheOptions, listener: RemoteListener): Remot
     maxLargeValues: options.maxLargeValues ?? 100,
     maxLargeBytes: largeBytes(options),
     onEvent,
+    onFault(fault) {
+      onFault(fault)
+      if (fault.state === 'recovered') listener.onRecovered()
+    },
   })
-  const fleet = new Fleet({ scripts, guard, layer, channel, valueMs })
-  return { guard, layer, fleet, bus: new Bus(redis, channel, listener) }
+  const fleet = new Fleet({ scripts, layer, channel, valueMs })
+  return { layer, fleet, bus: new Bus(redis, channel, listener) }
 }
 
 function largeBytes({ maxLargeBytes = 128 * MIB }: ResponseCacheOptions): number {
