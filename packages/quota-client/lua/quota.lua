@@ -7,9 +7,9 @@
 -- ARGV[4] 'known,seen,doubted': the incarnation that the member knows (0: none) and the most writes it has seen in it; an
 --         incarnation in which it saw a clock step (0: none)
 -- ARGV[5] deadline: Redis's time, in milliseconds, after which the caller has given up; 0: none
--- ARGV[6] terms 'window,transit,margin,rpm,rpd,tpm,tpd,open': milliseconds of the window with its slack and of the transit,
---         which together are the length of the ring; the share of the limits for batch calls, the
---         pool's limits, 1 when an empty state needs no hold
+-- ARGV[6] terms 'window,transit,margin,open,rpm,rpd,tpm,tpd': milliseconds of the window with its slack and of the transit,
+--         which together are the length of the ring; the share of the limits for batch calls; 1 when an empty state needs
+--         no hold; the pool's limits
 -- ARGV[7] ends of yesterday, today and tomorrow 'a,b,c', in milliseconds since the epoch
 -- ARGV[8] runs of equal reservations 'count,requests,tokens,batch;…', batch 0 or 1
 -- ARGV[9] adjustments of the pool 'bucket,dayEnd,addT,takeR,takeT;…'
@@ -26,15 +26,12 @@ local call, kind, member, deadline = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5]
 local runs, adjustments, pause, knowledge = ARGV[8] or '', ARGV[9] or '', ARGV[10] or '', ARGV[11] or ''
 local tenantId, tenantLimits, tenantAdjustments = ARGV[12] or '', ARGV[13] or '', ARGV[14] or ''
 local known, seen, doubted = string.match(ARGV[4], '^(%d+),(%d+),(%d+)$')
-local window, transit, margin, ownLimits, mayOpen =
-  string.match(ARGV[6], '^([%d.]+),(%d+),([%d.e-]+),(%d+,%d+,%d+,%d+),(%d)$')
-known, seen, doubted, margin = tonumber(known), tonumber(seen), tonumber(doubted), tonumber(margin)
-window, transit = tonumber(window), tonumber(transit)
-local ownRing = window + transit
+known, seen, doubted = tonumber(known), tonumber(seen), tonumber(doubted)
 
 local function numbers(text)
-  local a, b, c, d = string.match(text, '^(%d+),(%d+),?(%d*),?(%d*)$')
-  return { tonumber(a), tonumber(b), tonumber(c), tonumber(d) }
+  local list = {}
+  for number in string.gmatch(text, '[^,]+') do list[#list + 1] = tonumber(number) end
+  return list
 end
 
 local time = redis.call('TIME')
@@ -42,15 +39,11 @@ local TIME_US = time[1] * 1000000 + time[2]
 local TIME_MS = TIME_US / 1000
 if deadline > 0 and TIME_MS > deadline then return pack('<ddd', call, TIME_MS, LATE) end
 
--- Names this life of the dataset: a process has its run_id, and a new master_replid at every promotion.
-local info = redis.call('INFO', 'server', 'replication')
-local function idOf(name)
-  local _, last = string.find(info, name, 1, true)
-  return string.sub(info, last + 1, last + 40)
-end
-local run = idOf('run_id:') .. idOf('master_replid:')
-local isMember = kind ~= 'usage'
-local limits, ends = numbers(ownLimits), numbers(ARGV[7])
+-- Names this life of the dataset: a master makes a new replication ID when it starts and when it is promoted.
+local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local terms, ends, isMember = numbers(ARGV[6]), numbers(ARGV[7]), kind ~= 'usage'
+local window, transit, margin, mayOpen = unpack(terms)
+local limits, ownRing = { unpack(terms, 5) }, window + transit
 local pool = load('pool')
 local writes, obsolete = {}, {}
 
@@ -79,7 +72,7 @@ end
 
 if not pool then
   hold(EMPTY, ownRing)
-  if mayOpen == '1' and known == 0 then pool[OPEN] = TIME_MS end
+  if mayOpen == 1 and known == 0 then pool[OPEN] = TIME_MS end
 elseif pool[LAYOUT] ~= LAYOUT_VERSION then
   redis.call('DEL', KEY)
   pool = nil

@@ -22,7 +22,7 @@ export interface Connected {
 
 /**
  * The Redis process of one simulation: its faults and its clock are simulated, its scripts are carried out by a real Redis
- * in a key of their own. Every process of Redis has a run_id; `host` names the machine, whose clock may differ.
+ * in a key of their own. A master has a new replication ID when it starts and each time it is promoted.
  */
 export class VirtualRedis {
   readonly connections = new Set<Connected>()
@@ -34,13 +34,9 @@ export class VirtualRedis {
   readonly #waiting: (() => Promise<void> | void)[] = []
   readonly #epochMs: number
   #order = 0
-  #process = 0
   #clock = { atMs: 0, readsMs: 0, rate: 1 }
   #isUp = true
   #isHung = false
-  /** Of the process that answers now; the second changes also when it becomes a master again. */
-  runId = ''
-  #replicationId = ''
   #promotions = 0
   /** An error, like 'OOM …', with which Redis refuses each write; empty: none. */
   refusal = ''
@@ -61,7 +57,7 @@ export class VirtualRedis {
     this.#sha = options.sha
     this.#key = options.key
     this.#epochMs = options.epochMs
-    this.newProcess()
+    this.promote()
   }
 
   get isUp(): boolean {
@@ -91,16 +87,9 @@ export class VirtualRedis {
     this.#clock.rate = 1 + share
   }
 
-  newProcess(): void {
-    this.#process += 1
-    this.promote(`process${this.#process}`)
-  }
-
-  /** From now on this process answers, as a master. */
-  promote(runId: string): void {
+  /** From now on another process answers, or the same one has become a master again. */
+  promote(): void {
     this.#promotions += 1
-    this.runId = runId
-    this.#replicationId = `replication${this.#promotions}`
   }
 
   /** A request has arrived. `answer` is called when it was carried out, which it never is when the process dies before. */
@@ -156,7 +145,7 @@ export class VirtualRedis {
   async #execute(args: readonly Argument[]): Promise<Answer> {
     const redisUs = Math.round(this.clockMs() * 1000)
     const executed = { order: this.#order++, atMs: this.#time.nowMs, redisMs: redisUs / 1000 }
-    const info = `run_id:${this.runId.padEnd(40, '0')}\r\nmaster_replid:${this.#replicationId.padEnd(40, '0')}\r\n`
+    const info = `role:master\r\nmaster_replid:${String(this.#promotions).padStart(40, '0')}\r\nmaster_replid2:0\r\n`
     const keys = [this.#key, redisUs, info, this.refusal]
     try {
       const reply = await this.#real.command('EVALSHA', this.#sha, keys.length, ...keys, ...args)

@@ -55,7 +55,7 @@ export class Member {
     this.#days = new DayKnowledge(settings, runtime)
     const mayOpen = options.newPool === 'open' ? 1 : 0
     const windowMs = settings.windowMs + settings.slackMs
-    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
+    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${mayOpen},${limitsText(settings.limits)}`
   }
 
   /** Undefined until Redis has answered. */
@@ -173,8 +173,8 @@ export class Member {
     await this.call('leave').catch(() => {})
   }
 
-  /** Sends a heartbeat now, unless one is on its way, and from then on regularly. */
-  async heartbeat(): Promise<void> {
+  /** Sends a heartbeat now, unless one is on its way, and from then on regularly. A second one names a doubt at once. */
+  async heartbeat(isSecond = false): Promise<void> {
     if (this.#isBeating || this.#isClosed) return
     this.#isBeating = true
     this.#timer?.cancel()
@@ -189,7 +189,7 @@ export class Member {
     }
     this.#isBeating = false
     if (!this.#isClosed) this.#timer = this.#runtime.setTimer(this.#beatNow, this.heartbeatMs)
-    if (this.#doubted !== 0 && this.#unavailable === undefined) void this.heartbeat()
+    if (this.#doubted !== 0 && !isSecond && this.#unavailable === undefined) void this.heartbeat(true)
   }
 
   readonly #beatNow = () => void this.heartbeat()

@@ -13,7 +13,7 @@ type Fault = 'none' | 'unreachable' | 'lose-replies' | 'hang' | 'OOM command not
 
 let pools = 0
 
-/** Instances of one pool, over a real Redis whose clock and run_id are the test's. */
+/** Instances of one pool, over a real Redis whose clock and replication ID are the test's. */
 export class VirtualPool {
   readonly time: VirtualTime
   readonly key: string
@@ -21,7 +21,7 @@ export class VirtualPool {
   clockAheadMs = 0
   /** By how much it runs faster: 0.01 is 1 %. */
   clockDrift = 0
-  runId = 'first'
+  replicationId = 'first'
   fault: Fault = 'none'
   /** Connections whose calls fail. */
   readonly cutOff = new Set<Redis>()
@@ -79,7 +79,7 @@ export class VirtualPool {
     const { scriptOfTestBuffer } = this.#redis as unknown as { scriptOfTestBuffer: Command }
     const aheadMs = this.clockAheadMs + (this.time.nowMs - this.#startMs) * this.clockDrift
     const clockUs = Math.round((this.time.nowMs + aheadMs) * 1000)
-    const info = `run_id:${this.runId.padEnd(40, '-')}\r\nmaster_replid:${'0'.repeat(40)}\r\n`
+    const info = `master_replid:${this.replicationId.padEnd(40, '0')}\r\n`
     const call = scriptOfTestBuffer.call(this.#redis, this.key, clockUs, info, ...args)
     return this.time.outside(call)
   }
@@ -93,7 +93,7 @@ export class VirtualPool {
 
   /** Redis restarts with all of its data, or a replica with all of it takes its place. */
   async restart(): Promise<void> {
-    this.runId = `${this.runId}-next`
+    this.replicationId += 'x'
   }
 
   /** All of Redis's data is lost. */
@@ -123,7 +123,7 @@ export class VirtualPool {
 function instrumented(): string {
   const replacements = [
     ["redis.call('TIME')", '{ 0, KEYS[2] }'],
-    ["redis.call('INFO', 'server', 'replication')", 'KEYS[3]'],
+    ["redis.call('INFO', 'replication')", 'KEYS[3]'],
   ] as const
   return replacements.reduce((lua, [read, key]) => {
     const parts = lua.split(read)
