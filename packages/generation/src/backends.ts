@@ -1,9 +1,9 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
-import { createQuotaClient, type QuotaClient, quotaClusterOptions, quotaRedisOptions } from '@knowalledge/quota-client'
+import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
+import { connectRedis, type RedisConfig, type RedisConnection, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import {
-  connectRedis,
   HttpError,
   type Logger,
   logHolds,
@@ -11,10 +11,7 @@ import {
   quotaChecks,
   quotaOptions,
   type ReadyCheck,
-  type RedisConfig,
-  type RedisProfile,
   redisDisabled,
-  redisFaults,
 } from '@knowalledge/service-kit'
 
 export interface BackendsConfig extends RedisConfig, QuotaConfig {
@@ -42,7 +39,7 @@ export interface Backends {
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
   /** The quota's connection (absent without Redis), for others in this process, and whom to tell when it fails them. */
-  shared: { redis: Awaited<ReturnType<typeof connectRedis>>; faultsOf: ReturnType<typeof redisFaults>['of'] }
+  shared: { redis: RedisConnection | undefined; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
 }
 
@@ -53,8 +50,8 @@ const cacheCommandTimeoutMs = 250
 export async function openBackends(config: BackendsConfig, log: Logger): Promise<Backends> {
   // Two connections: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
-    connectRedis(config, quotaProfile(), log),
-    connectRedis(config, cacheProfile(), log),
+    connectRedis(config, { log }),
+    connectRedis(config, { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
   const quota = createQuotaClient({
@@ -111,19 +108,5 @@ function cacheOptions(config: BackendsConfig) {
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
     encodeError: (error: unknown) => (error instanceof HttpError ? error.toJSON() : undefined),
     decodeError: (encoded: unknown) => HttpError.fromJSON(encoded),
-  }
-}
-
-function quotaProfile(): RedisProfile {
-  return { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
-}
-
-/** As the quota's, but with more patience. */
-function cacheProfile(): RedisProfile {
-  const { single, cluster } = quotaProfile()
-  const patient = { commandTimeout: cacheCommandTimeoutMs }
-  return {
-    single: { ...single, ...patient },
-    cluster: { ...cluster, redisOptions: { ...cluster.redisOptions, ...patient } },
   }
 }

@@ -9,8 +9,7 @@ export { liveness } from './liveness.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { openapi } from './openapi.ts'
 export { type CheckResult, type ReadyCheck, readiness, runChecks } from './readiness.ts'
-export { connectRedis, logHolds, quotaChecks, type RedisProfile, redisDisabled, redisFaults } from './redis.ts'
-export { type RedisConfig, redisLocation } from './redis-location.ts'
+export { logHolds, quotaChecks, redisDisabled } from './redis.ts'
 export { contextOf, type RequestContext, type RequestOutcome } from './request-log.ts'
 export {
   answerHeaders,
@@ -29,7 +28,6 @@ export {
   type QuotaConfig,
   quotaOptions,
   quotaSettings,
-  redisSettings,
   serverSettings,
 } from './settings.ts'
 export { readTenant, type Tenant, writeTenant } from './tenant.ts'

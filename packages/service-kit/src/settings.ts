@@ -1,3 +1,4 @@
+import { redisSettings } from '@knowalledge/redis-kit'
 import { Type } from 'typebox'
 import { setting } from './environment.ts'
 
@@ -24,35 +25,6 @@ export const serverSettings = (defaultPort: number) => ({
   ),
   LOG_LEVEL: setting.oneOf([...logLevels], 'Least severe log line that is written', { default: 'info' }),
 })
-
-const hostPorts = (description: string, port: number) =>
-  Type.Optional(
-    Type.String({
-      description,
-      pattern: '^\\s*[^\\s,:]+(:\\d{1,5})?\\s*(,\\s*[^\\s,:]+(:\\d{1,5})?\\s*)*$',
-      expectation: `hosts with ports, separated by commas, such as redis-a:${port},redis-b:${port}`,
-    }),
-  )
-
-export const redisSettings = {
-  REDIS_ENABLED: setting.flag('false: quota and cache live in this process alone (the in-memory twin)', {
-    default: true,
-  }),
-  REDIS_URL: Type.Optional(
-    Type.String({
-      description: 'Redis as one URL; goes before REDIS_HOST and the others',
-      pattern: '^rediss?://',
-      expectation: 'a redis:// or rediss:// URL',
-    }),
-  ),
-  REDIS_HOST: setting.text('Host of Redis', { default: 'localhost' }),
-  REDIS_PORT: setting.wholeNumber('Port of Redis', { default: 6379, minimum: 1, maximum: 65_535 }),
-  REDIS_DB: setting.wholeNumber('Database number in Redis', { default: 0, minimum: 0, maximum: 1_000_000 }),
-  REDIS_SENTINELS: hostPorts('Sentinels that know where Redis is, instead of REDIS_HOST', 26_379),
-  REDIS_SENTINEL_NAME: setting.text('Name of the master that the sentinels watch', { default: 'mymaster' }),
-  REDIS_CLUSTER_NODES: hostPorts('Some nodes of a Redis Cluster, instead of REDIS_HOST', 6_379),
-  REDIS_PASSWORD: setting.optionalText('Password of Redis'),
-}
 
 export const quotaSettings = {
   QUOTA_POOL: Type.String({

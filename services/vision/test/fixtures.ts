@@ -1,12 +1,11 @@
 import { openBackends } from '@knowalledge/generation'
 import { createLogger, type Environment } from '@knowalledge/service-kit'
 import { emulatorForTest } from '@knowalledge/testing'
-import sharp from 'sharp'
 import type { Test } from 'tap'
 import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
-/** The service over the in-memory twins and an emulator of the test's own. */
+/** The service over the in-memory backends and an emulator of the test's own. */
 export async function build(t: Test, env: Environment = {}) {
   const emulator = await emulatorForTest(t)
   const config = loadConfig({
@@ -47,13 +46,6 @@ export function form(...parts: Part[]) {
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     payload: Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string))),
   }
-}
-
-/** A picture in one colour. */
-export function picture(background: string, { width = 64, height = 48 } = {}): Promise<Buffer> {
-  return sharp({ create: { width, height, channels: 3, background } })
-    .png()
-    .toBuffer()
 }
 
 export const image = (content: Uint8Array | string, filename = 'image.png', type = 'image/png'): Part => ({

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redisLocation } from '../src/redis-location.ts'
+import { redisLocation } from '../src/index.ts'
 
 const base = {
   REDIS_ENABLED: true,
