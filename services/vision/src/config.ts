@@ -1,8 +1,9 @@
-import { type Environment, geminiServiceSettings, readEnvironment, setting } from '@knowalledge/service-kit'
+import { serviceSettings } from '@knowalledge/generation'
+import { type Environment, readEnvironment, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 
 export const settings = Type.Object({
-  ...geminiServiceSettings(5002),
+  ...serviceSettings(5002).properties,
   UPLOAD_MEMORY_MEGABYTES: setting.wholeNumber('Memory for uploads in progress; those beyond it get a 503', {
     default: 64,
     minimum: 32,

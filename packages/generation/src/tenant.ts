@@ -1,10 +1,5 @@
-import { HttpError } from './errors.ts'
-
-/** On whose behalf a request is made, with the limits of its own inside the shared quota: requests and tokens, in a minute and a day. */
-export interface Tenant {
-  id: string
-  limits: { rpm?: number; rpd?: number; tpm?: number; tpd?: number }
-}
+import type { Tenant } from '@knowalledge/quota-client'
+import { HttpError } from '@knowalledge/service-kit'
 
 type LimitName = keyof Tenant['limits']
 
@@ -13,7 +8,7 @@ const pattern = /^(?<id>[a-z0-9][a-z0-9._-]{0,63})(?<limits>(?:;(?:rpm|rpd|tpm|t
 /** The largest limit that the quota-client takes. */
 const largestLimit = 1e12
 
-/** As the `X-Tenant` header says it, in the form of RFC 8941's items: `school-a;rpm=5;tpd=100000`. */
+/** The `X-Tenant` header, in the form of RFC 8941's items: `school-a;rpm=5;tpd=100000`. */
 export function writeTenant({ id, limits }: Tenant): string {
   let text = id
   for (const [name, limit] of Object.entries(limits)) if (limit !== undefined) text += `;${name}=${limit}`

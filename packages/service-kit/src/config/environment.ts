@@ -96,3 +96,23 @@ export function describeExpectation(schema: Expectation): string {
 function isSecret(name: string): boolean {
   return /KEY|TOKEN|PASSWORD|SECRET|REDIS_URL/.test(name)
 }
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** What every process reads: where it listens and how much it logs. */
+export const serverSettings = (defaultPort: number) => ({
+  HOST: setting.text('Address to listen on', { default: '0.0.0.0' }),
+  PORT: setting.wholeNumber('Port to listen on', { default: defaultPort, minimum: 0, maximum: 65_535 }),
+  DRAIN_MS: setting.wholeNumber(
+    'After SIGTERM: how long `/ready` says no before the end, for load balancers to notice',
+    { default: 1_500, minimum: 0, maximum: 8_000 },
+  ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      description: 'OTLP/HTTP collector that gets traces, such as http://collector:4318; without it nothing is traced',
+      pattern: '^https?://[^/]',
+      expectation: 'an http:// or https:// URL',
+    }),
+  ),
+  LOG_LEVEL: setting.oneOf([...logLevels], 'Least severe log line that is written', { default: 'info' }),
+})

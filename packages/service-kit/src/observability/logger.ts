@@ -8,7 +8,7 @@ const secretPaths = headersIn.flatMap((above) => secretHeaders.map((name) => `${
 
 /** Without `command`: ioredis hangs what was sent on its errors, for a cache write the whole answer. */
 function errorSerializer(error: Error) {
-  const { command: _, ...shown } = pino.stdSerializers.err(error) as unknown as Record<string, unknown>
+  const { command: _, ...shown } = pino.stdSerializers.err(error)
   return shown
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { EnvironmentError } from './environment.ts'
+import { EnvironmentError } from '../config/environment.ts'
 
 /** Longest time from SIGTERM to exit in milliseconds; the contract says 10 s. */
 const graceMs = 9_500

@@ -1,5 +1,6 @@
+import type { Tenant } from '@knowalledge/quota-client'
 import t from 'tap'
-import { readTenant, type Tenant, writeTenant } from '../src/index.ts'
+import { readTenant, writeTenant } from '../src/tenant.ts'
 
 t.test('a tenant arrives as it was sent', async (t) => {
   const table: [text: string, tenant: Tenant][] = [

@@ -1,8 +1,35 @@
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
-import type { App } from './app.ts'
 
-/** What one dependency says: `healthy`, or a word of its own such as `unreachable`, `disabled`, `not_configured`. */
+/** `GET /health`: the process runs and its event loop turns. Depends on nothing else, so that a dead Redis restarts nothing. */
+export const liveness = fp<{ service: string }>(
+  async (app, { service }) => {
+    app.get(
+      '/health',
+      {
+        config: { endpoint: 'health', quiet: true },
+        schema: {
+          summary: 'Does this process live?',
+          tags: ['operations'],
+          response: {
+            200: Type.Object(
+              {
+                status: Type.Literal('healthy'),
+                service: Type.String(),
+                uptime_seconds: Type.Integer(),
+              },
+              { description: 'It does' },
+            ),
+          },
+        },
+      },
+      async () => ({ status: 'healthy' as const, service, uptime_seconds: Math.floor(process.uptime()) }),
+    )
+  },
+  { name: 'liveness' },
+)
+
+/** State of one dependency: `healthy`, or another word such as `unreachable`, `disabled`, `not_configured`. */
 export interface CheckResult {
   status: string
   ok: boolean
@@ -20,7 +47,7 @@ export interface ReadinessOptions {
   checks: Record<string, ReadyCheck>
   /** Goes before `/ready`, such as `/api`. Default none. */
   prefix?: string
-  /** Patience with one check in milliseconds. Default 1,000. */
+  /** Timeout of one check in milliseconds. Default 1,000. */
   timeoutMs?: number
 }
 
@@ -41,7 +68,7 @@ const ReadyShape = Type.Object(
 /** `GET /ready`: can this process answer now? 200 for `ready` and `degraded`, 503 for `not_ready`. */
 export const readiness = fp<ReadinessOptions>(
   async (app, { service, checks, prefix = '', timeoutMs = 1_000 }) => {
-    ;(app as unknown as App).get(
+    app.get(
       `${prefix}/ready`,
       {
         config: { endpoint: 'ready', quiet: true },
@@ -73,7 +100,7 @@ export const readiness = fp<ReadinessOptions>(
 
 type TimedResult = CheckResult & { response_time: string }
 
-/** Asks every dependency at once, each with its own patience; a check that throws or is late is `unreachable`. */
+/** Runs all checks at once, each with its own timeout; one that throws or is late is `unreachable`. */
 export async function runChecks(
   checks: Record<string, ReadyCheck>,
   timeoutMs: number,

@@ -1,13 +1,47 @@
+import { type ErrorDetails, ErrorShape, HttpError, httpErrors, internalMessage } from '@knowalledge/service-kit'
 import { type TProperties, Type } from 'typebox'
-import { errorStatus } from './errors.ts'
 
-/** The one shape of every error. */
-export const ErrorShape = Type.Object({
-  error: Type.String({ description: 'Stable name in snake_case' }),
-  message: Type.String({ description: 'What happened and what to do' }),
-})
+/** Every `error` that a client can meet, and its status: those of every process, and those of quota and Gemini. */
+export const errorStatus = {
+  ...httpErrors,
+  presentation_too_large: 400,
+  content_blocked: 422,
+  quota_exceeded: 429,
+  gemini_bad_answer: 502,
+  gemini_unavailable: 503,
+  gemini_not_configured: 503,
+  quota_unavailable: 503,
+} as const
 
-/** The same with the names that go with one status, for a route's schema and the docs. */
+export type ApiErrorName = keyof typeof errorStatus
+
+export function apiError(code: ApiErrorName, message: string, details?: ErrorDetails): HttpError {
+  return new HttpError({ code, statusCode: errorStatus[code] }, message, details)
+}
+
+interface EncodedError {
+  code: ApiErrorName
+  message: string
+  fields: Record<string, string | number>
+  retryAfterSeconds?: number
+}
+
+/** Everything that a client may see, so that the error reaches those who wait in other processes. */
+export function encodeError(error: unknown): unknown {
+  if (!(error instanceof HttpError)) return undefined
+  const { code, message, fields, retryAfterSeconds } = error
+  return { code, message, fields, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) }
+}
+
+/** The reverse of `encodeError`; anything else becomes an internal error. */
+export function decodeError(encoded: unknown): HttpError {
+  const { code, message, ...details } = (encoded ?? {}) as Partial<EncodedError>
+  if (code === undefined || !(code in errorStatus) || typeof message !== 'string')
+    return new HttpError('internal_error', internalMessage, { cause: encoded })
+  return apiError(code, message, details)
+}
+
+/** The schema of the errors with one status, for a route and the docs. */
 export function errorShape(status: number, description: string, more: { fields?: TProperties; headers?: object } = {}) {
   const names = Object.entries(errorStatus).filter(([, itsStatus]) => itsStatus === status)
   return Type.Object(
@@ -32,7 +66,7 @@ const retryAfter = {
   'Retry-After': Type.String({ pattern: '^\\d+$', description: 'Seconds; absent when no wait would help' }),
 }
 
-/** What any route that is passed on to a service may end in. */
+/** Errors of every route that the gateway passes on to a service. */
 export const upstreamErrors = {
   502: errorShape(502, 'Gemini or a service gave an answer that cannot be used'),
   503: errorShape(503, 'Gemini, the shared quota or a service cannot be used right now', {
@@ -42,7 +76,7 @@ export const upstreamErrors = {
   504: errorShape(504, 'It took too long'),
 }
 
-/** The error answers of a GET route that calls Gemini. */
+/** Errors of a GET route that calls Gemini. */
 export const questionErrors = {
   400: errorShape(400, 'The input is not usable'),
   422: errorShape(422, 'Refused by Gemini’s safety filters'),
@@ -53,27 +87,14 @@ export const questionErrors = {
   ...upstreamErrors,
 }
 
-/** Of one with a body. */
+/** Errors of a route with a body that calls Gemini. */
 export const errorResponses = {
   ...questionErrors,
   413: errorShape(413, 'The body is too large'),
   415: errorShape(415, 'The body is of a type that is not taken here'),
 }
 
-/** The headers of an answer of Gemini's. */
+/** Schemas of the headers of an answer. */
 export const answerHeaders = {
   'X-Cache': Type.Enum(['memory', 'redis', 'miss', 'fallback'], { description: 'Where the answer came from' }),
 }
-
-/** What browsers and the edge need to keep an answer. */
-export const cachingHeaders = {
-  ETag: Type.String({ description: 'For If-None-Match; absent when the answer must not be kept' }),
-  'Cache-Control': Type.String(),
-}
-
-/** 304: nothing at all. (A Null schema would be serialised, and four bytes of `null` announced.) */
-export const NothingNew = Type.Unsafe<undefined>({
-  type: 'null',
-  description: 'The client has it already',
-  headers: cachingHeaders,
-})

@@ -1,20 +1,19 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { HttpError, internalMessage } from './errors.ts'
-import { describeValidation } from './validation.ts'
+import { HttpError, internalMessage } from './http-error.ts'
 
 export interface ErrorHandlingOptions {
-  /** Told about each error that is answered, for the metrics. */
+  /** Notified of each error that is answered, for the metrics. */
   onAnswered?: (error: HttpError, request: FastifyRequest) => void
 }
 
-/** One shape for every error from every door: `{error, message}`. 5xx say nothing internal; their cause is logged once. */
+/** One shape for every error: `{error, message}`. 5xx show nothing internal; their cause is logged once. */
 export const errorHandling = fp<ErrorHandlingOptions>(
   async (app, { onAnswered }) => {
     const answer = (error: HttpError, request: FastifyRequest, reply: FastifyReply) => {
-      // What fails because its client left, or broke off its body, is no failure of ours.
+      // What fails because the client disconnected, or broke off its body, is not a failure of this process.
       if (!hasLeft(error) && !request.raw.aborted && !reply.raw.destroyed) {
-        // Who refuses because of too much work says so himself, and not once for each request.
+        // Load shedding logs by itself, and not once for each request.
         if (error.statusCode >= 500 && error.code !== 'overloaded')
           request.log.error({ err: error.cause, error: error.code }, error.message)
         onAnswered?.(error, request)
@@ -36,7 +35,7 @@ export const errorHandling = fp<ErrorHandlingOptions>(
   { name: 'error-handling' },
 )
 
-/** Is it what `clientSignal` ended? */
+/** True for what `clientSignal` aborted. */
 function hasLeft({ cause }: HttpError): boolean {
   return cause instanceof DOMException && cause.name === 'AbortError'
 }
@@ -54,9 +53,7 @@ export function toHttpError(error: FastifyError | HttpError | Error): HttpError 
     // Fastify's own and its plugins' have codes and sentences; what a proxy throws at a path has neither.
     return new HttpError('invalid_input', code === undefined ? 'The path of this request is not valid.' : message)
   }
-  return new HttpError('internal_error', internalMessage, {
-    cause: error,
-  })
+  return new HttpError('internal_error', internalMessage, { cause: error })
 }
 
 /** Fastify's own errors in words that name the remedy. */
@@ -104,4 +101,56 @@ function otherMethods(app: FastifyInstance, request: FastifyRequest): string[] {
   return ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(
     (method) => app.findRoute({ method: method as 'GET', url }) !== null,
   )
+}
+
+type Fault = NonNullable<FastifyError['validation']>[number]
+
+/** A message that names each field and its bound, such as `topic must have at most 500 characters.` */
+function describeValidation(error: FastifyError): string {
+  const faults = error.validation ?? []
+  const sentences = [...new Set(faults.filter((fault) => fault.keyword !== 'anyOf').map(describeFault))]
+  return `${sentences.slice(0, 5).join('; ')}.`
+}
+
+function describeFault(fault: Fault): string {
+  const field = fieldOf(fault)
+  const { limit, missingProperty, allowedValues, type } = fault.params as Record<string, unknown>
+  switch (fault.keyword) {
+    case 'required':
+      return `${field === 'The body' ? '' : `${field}.`}${missingProperty} is missing`
+    case 'minLength':
+      return limit === 1
+        ? `${field} is empty: it needs at least 1 character`
+        : `${field} must have at least ${limit} characters`
+    case 'maxLength':
+      return `${field} must have at most ${limit} characters`
+    case 'minItems':
+      return `${field} must have at least ${limit} ${limit === 1 ? 'entry' : 'entries'}`
+    case 'maxItems':
+      return `${field} must have at most ${limit} entries`
+    case 'type':
+      return `${field} must be ${typeNames[String(type)] ?? type}`
+    case 'enum':
+      return `${field} must be one of ${(allowedValues as unknown[]).join(', ')}`
+    default:
+      return `${field} ${fault.message ?? 'is not as it must be'}`
+  }
+}
+
+const typeNames: Record<string, string> = {
+  string: 'a text',
+  array: 'a list',
+  object: 'a JSON object',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+}
+
+/** `/focus/3` → `focus[3]`; the top is the body. */
+function fieldOf({ instancePath }: Fault): string {
+  if (instancePath === '') return 'The body'
+  return instancePath
+    .slice(1)
+    .replaceAll(/\/(\d+)/g, '[$1]')
+    .replaceAll('/', '.')
 }
