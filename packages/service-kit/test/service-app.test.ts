@@ -181,7 +181,7 @@ t.test('ready says degraded when something optional is down, not_ready when some
   ]
   for (const [checks, code, status] of table) {
     const { app } = await build(t, { checks })
-    await app.listen({ host: '127.0.0.1', port: 0 }) // a check's patience does not keep an idle process alive; a server does
+    await app.listen({ host: '127.0.0.1', port: 0 }) // the timeout of a check does not keep an idle process alive; a server does
     const reply = await app.inject('/ready')
     t.equal(reply.statusCode, code)
     t.equal(reply.json().status, status)
