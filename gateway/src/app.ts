@@ -17,6 +17,7 @@ import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
+import { limitEachClient, limitInFlight } from './in-flight.ts'
 import { overload } from './overload.ts'
 import { rateLimits } from './rate-limits.ts'
 import { requestBounds } from './request-bounds.ts'
@@ -27,6 +28,7 @@ import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
 import { securityHeaders } from './security-headers.ts'
+import { Sending } from './sending.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
 import { readTrustProxy } from './trust-proxy.ts'
 import { createUpstreams, type Upstreams } from './upstreams.ts'
@@ -75,10 +77,11 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   connectionLimits(app.server, config)
   if (config.ADMIN_PORT !== undefined) listenForAdmins(app, { host: config.HOST, port: config.ADMIN_PORT })
   await securityHeaders(app, config)
-  await overload(app, { config })
+  const shed = await overload(app, { config })
+  callersByAddress(app)
+  limitInFlight(app, config)
   requestBounds(app)
   await rateLimits(app, { config, counts: countsWhileOpen(app, options) })
-  callersByAddress(app)
   const identity = await createIdentity(app, { config, backing: options.identityBacking })
   if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
@@ -86,9 +89,13 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
   if (config.ADMIN_TOKEN !== undefined) admin(app, { token: config.ADMIN_TOKEN, cache })
+  const sending = new Sending({ timeoutMs: config.UPSTREAM_TIMEOUT_MS, maxInFlight: config.MAX_IN_FLIGHT, shed })
   app.register(async (learning) => {
+    learning.addHook('onRequest', (_request, _reply, done) => done(sending.refusal()))
+    learning.addHook('onClose', async () => sending.close())
     identity?.protect(learning)
-    proxied(learning as App, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
+    limitEachClient(learning, config)
+    proxied(learning as App, { upstreams, sending })
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
