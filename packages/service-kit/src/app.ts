@@ -62,7 +62,7 @@ export function createApp(options: AppOptions): App {
     clientErrorHandler: answerBrokenHttp,
     frameworkErrors: answerBadUrl as never, // its type is generic over routes that are not known yet
     // Coercion would turn `{"topic": 5}` into "5" and a lone text into a list; a wrong type is the client's to mend.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   keepBrokenHttpInShape(app.server)
