@@ -25,6 +25,11 @@ export const identitySettings = {
     minimum: 1,
     maximum: 720,
   }),
+  MAX_SESSIONS_PER_KEY: setting.wholeNumber('Sessions of one key at once; beyond them a login ends the oldest', {
+    default: 200,
+    minimum: 1,
+    maximum: 100_000,
+  }),
   COOKIE_SECURE: setting.flag('false: browsers may send the session cookie over plain HTTP, as for development', {
     default: true,
   }),
