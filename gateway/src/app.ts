@@ -1,14 +1,8 @@
+import { errorStatus } from '@knowalledge/generation/errors'
 import { type CircuitState, createMetrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import {
-  type App,
-  createServiceApp,
-  errorStatus,
-  type Logger,
-  type ReadyCheck,
-  readiness,
-} from '@knowalledge/service-kit'
+import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } from '@knowalledge/service-kit'
 import { confineAdminRoutes, listenForAdmins } from './admin-listener.ts'
 import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { writeTenant } from '@knowalledge/service-kit'
+import { writeTenant } from '@knowalledge/generation/tenant'
 import { context, propagation } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
 

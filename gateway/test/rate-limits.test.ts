@@ -160,7 +160,7 @@ const unlimited = {
 async function appForTest(t: Test, config: Partial<typeof unlimited>) {
   const clock = { nowMs: 0 }
   const counts = new RequestCounts({ redis: undefined, pool: 'test', onFault: () => {}, now: () => clock.nowMs })
-  const app = createApp({ service: 'test', logger: createLogger({ level: 'silent', pretty: false }) })
+  const app = await createApp({ service: 'test', logger: createLogger({ level: 'silent', pretty: false }) })
   await app.register(errorHandling)
   await rateLimits(app, { config: { ...unlimited, ...config }, counts })
   app.decorateRequest('caller')

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { errorShape } from '@knowalledge/generation/errors'
 import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
-import { type App, errorShape, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { type App, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import type { FailedLogins } from '../failed-logins.ts'
 

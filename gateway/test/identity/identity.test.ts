@@ -189,7 +189,10 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   await keys.setLimits('school-b', { rpm: 5 })
   const lines: string[] = []
   const destination = { write: (line: string) => void lines.push(line) }
-  const app = createApp({ service: 'gateway', logger: createLogger({ level: 'info', pretty: false, destination }) })
+  const app = await createApp({
+    service: 'gateway',
+    logger: createLogger({ level: 'info', pretty: false, destination }),
+  })
   t.teardown(() => app.close())
   callersByAddress(app)
   const config = loadConfig({ AUTH: 'required', SESSION_SECRET: sessionSecret })

@@ -56,7 +56,7 @@ interface Pending {
   reject: (error: Error) => void
 }
 
-/** As quotaRedisOptions sets it. */
+/** As redisOptions of redis-kit sets it. */
 const connectTimeoutMs = 1000
 
 /** Stands in for the part of ioredis that quota-client uses, over a virtual link. Like it, it reconnects by itself. */

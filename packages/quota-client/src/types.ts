@@ -1,3 +1,4 @@
+import type { RedisFault, UnavailableCause } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 
 /** What the client takes from its surroundings; the simulator in ../sim brings its own. */
@@ -29,11 +30,8 @@ export type Priority = 'interactive' | 'batch'
 /** Why a pool grants nothing: no state, a restart or lost writes of Redis, a clock's step, another length of the ring. */
 export type HoldCause = 'empty' | 'restart' | 'clock' | 'configuration'
 
-/** Why Redis cannot be used: no answer, memory full, a replica, too few replicas, a failing disk, any other error. */
-export type UnavailableCause = 'unreachable' | 'full' | 'read_only' | 'no_replicas' | 'not_persisted' | 'error'
-
 export interface QuotaClientOptions {
-  /** Made with `quotaRedisOptions` or `quotaClusterOptions`. Without it the quota is kept in this process alone. */
+  /** Made with `redisOptions` or `clusterOptions` of redis-kit. Without it the quota is kept in this process alone. */
   redis?: Redis | Cluster | undefined
   /** One pool is one provider project's quota; it names the key. */
   pool: string
@@ -53,7 +51,7 @@ export interface QuotaClientOptions {
   /** A part of the limits that each instance may use while Redis cannot be used. Default none. */
   outage?: OutageBudget | undefined
   /** Notified once per change: the shared state cannot be used, and it can be used again. */
-  onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown; reason?: UnavailableCause }) => void
+  onFault?: (fault: RedisFault) => void
   /** Notified once per hold that this instance sees. */
   onHold?: (hold: Hold) => void
 }

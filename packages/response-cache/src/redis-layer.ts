@@ -1,6 +1,5 @@
-import type { Cluster, Redis } from 'ioredis'
+import { CircuitBreaker, isWrongType, type RedisConnection, type RedisFault } from '@knowalledge/redis-kit'
 import { decodeEntry, type Entry, headerOf } from './codec.ts'
-import type { RedisGuard } from './redis-guard.ts'
 import type { AnswerKeys } from './scripts.ts'
 import type { CacheEvent } from './types.ts'
 
@@ -15,8 +14,10 @@ export interface RedisRead {
 }
 
 export interface RedisLayerOptions {
-  redis: Redis | Cluster
-  guard: RedisGuard
+  redis: RedisConnection
+  /** Timeout of Redis in milliseconds. */
+  timeoutMs: number
+  onFault(fault: RedisFault): void
   prefix: string
   valueMs: number
   onEvent(event: CacheEvent): void
@@ -25,9 +26,24 @@ export interface RedisLayerOptions {
 /** The values and tag generations in Redis. Every answer may be undefined: Redis gave none. */
 export class RedisLayer {
   readonly #options: RedisLayerOptions
+  readonly #breaker: CircuitBreaker
 
   constructor(options: RedisLayerOptions) {
     this.#options = options
+    this.#breaker = new CircuitBreaker(options)
+  }
+
+  /** The answer of Redis, or undefined when it gives none in time, or a key holds a value of another type. */
+  async request<T>(operation: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#breaker.run(operation)
+    } catch {
+      return undefined // the breaker has announced what is a fault
+    }
+  }
+
+  close(): void {
+    this.#breaker.close()
   }
 
   keysOf(key: string): AnswerKeys {
@@ -46,7 +62,7 @@ export class RedisLayer {
 
   /** One round trip when `tags` names all of the entry's tags, a second one for the others. */
   read(key: string, tags: string[]): Promise<RedisRead | undefined> {
-    return this.#options.guard.run(async () => {
+    return this.request(async () => {
       const [raw, asked] = await Promise.all([this.#text(this.keysOf(key).value), this.#generations(tags)])
       const entry = raw === null ? undefined : decodeEntry(raw)
       if (raw !== null && !entry) this.#options.onEvent({ type: 'corrupt', key })
@@ -57,12 +73,12 @@ export class RedisLayer {
   }
 
   generations(tags: string[]): Promise<Record<string, string> | undefined> {
-    return this.#options.guard.run(() => this.#generations(tags))
+    return this.request(() => this.#generations(tags))
   }
 
   async write(key: string, text: string): Promise<void> {
-    const { redis, guard, valueMs } = this.#options
-    await guard.run(() => redis.set(this.keysOf(key).value, text, 'PX', valueMs))
+    const { redis, valueMs } = this.#options
+    await this.request(() => redis.set(this.keysOf(key).value, text, 'PX', valueMs))
   }
 
   async #generations(tags: string[]): Promise<Record<string, string>> {
@@ -75,12 +91,12 @@ export class RedisLayer {
     return found
   }
 
-  /** Another type under our key is a foreign value: absent. */
+  /** A value of another type under our key counts as absent. */
   async #text(key: string): Promise<string | null> {
     try {
       return await this.#options.redis.get(key)
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+      if (isWrongType(error)) return null
       throw error
     }
   }

@@ -3,7 +3,6 @@ import { Fleet } from './fleet.ts'
 import { Flight, type FlightContext } from './flight.ts'
 import { Layers } from './layers.ts'
 import { MemoryLayer } from './memory-layer.ts'
-import { RedisGuard } from './redis-guard.ts'
 import { RedisLayer } from './redis-layer.ts'
 import { defineScripts } from './scripts.ts'
 import { TagGenerations } from './tag-generations.ts'
@@ -122,7 +121,7 @@ class LayeredCache implements ResponseCache {
     this.#isClosed = true
     const reason = new Error('The response cache was closed')
     await Promise.all([...this.#airborne].map((flight) => flight.close(reason)))
-    this.#remote?.guard.close()
+    this.#remote?.layer.close()
     this.#remote?.bus.close()
   }
 
@@ -151,7 +150,6 @@ class LayeredCache implements ResponseCache {
 }
 
 interface Remote {
-  guard: RedisGuard
   layer: RedisLayer
   fleet: Fleet
   bus: Bus
@@ -170,12 +168,21 @@ function connect(options: ResponseCacheOptions, listener: RemoteListener): Remot
   if (!redis) return undefined
   const channel = `${prefix}:bus`
   const valueMs = listener.staleTtlMs
-  const guard = new RedisGuard({ redis, timeoutMs: redisTimeoutMs, onFault, onRecovered: listener.onRecovered })
-  const layer = new RedisLayer({ redis, guard, prefix, valueMs, onEvent })
+  const layer = new RedisLayer({
+    redis,
+    timeoutMs: redisTimeoutMs,
+    prefix,
+    valueMs,
+    onEvent,
+    onFault(fault) {
+      onFault(fault)
+      if (fault.state === 'recovered') listener.onRecovered()
+    },
+  })
   const scripts = defineScripts(redis)
   // A generation outlives every entry that is older than it, by the longest a production may take.
-  const fleet = new Fleet({ scripts, guard, layer, channel, valueMs, generationMs: valueMs + HOUR_MS })
-  return { guard, layer, fleet, bus: new Bus(redis, channel, listener) }
+  const fleet = new Fleet({ scripts, layer, channel, valueMs, generationMs: valueMs + HOUR_MS })
+  return { layer, fleet, bus: new Bus(redis, channel, listener) }
 }
 
 function rejected(reason: unknown): Promise<never> {

@@ -80,7 +80,7 @@ export function requireValidOptions(options: QuotaClientOptions): void {
   const given = redis?.options
   const connection = given && 'redisOptions' in given ? given.redisOptions : given
   if (connection && (connection as RedisOptions).autoResendUnfulfilledCommands !== false)
-    throw new RangeError('redis must not resend commands: make it with quotaRedisOptions() or quotaClusterOptions()')
+    throw new RangeError('redis must not resend commands: make it with redisOptions() or clusterOptions() of redis-kit')
 }
 
 function requireValidTenant(tenant: Tenant): void {

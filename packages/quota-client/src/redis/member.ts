@@ -1,13 +1,14 @@
+import { causeOf, type UnavailableCause } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 import type { Amount } from '../core/account.ts'
 import { limitsText, limitTypes } from '../core/limits.ts'
 import { PauseGate } from '../core/pauses.ts'
 import type { Settings } from '../core/store.ts'
-import type { Pause, QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer, UnavailableCause } from '../types.ts'
+import type { Pause, QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer } from '../types.ts'
 import { ClockBounds } from './clock-bounds.ts'
 import type { PoolState } from './layout.ts'
 import { Adjustments, DayKnowledge } from './pending.ts'
-import { type Call, causeOf, QuotaScript, type Reply } from './script.ts'
+import { type Call, QuotaScript, type Reply } from './script.ts'
 
 /** Heartbeats in a row without an answer after which an open connection is given up. */
 const heartbeatsPerConnection = 3

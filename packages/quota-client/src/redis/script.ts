@@ -1,5 +1,5 @@
-import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
-import type { Runtime, UnavailableCause } from '../types.ts'
+import type { Cluster, Redis } from 'ioredis'
+import type { Runtime } from '../types.ts'
 import { accountBytes, type PoolState, readAccount, scriptText, status } from './layout.ts'
 
 export interface Call {
@@ -102,40 +102,5 @@ function readReply(answer: unknown, expected: { call: number; sentMs: number; te
     pool: readAccount(answer, headBytes),
     tenant: expected.tenant && readAccount(answer, headBytes + accountBytes),
     rest,
-  }
-}
-
-/** What an error of Redis says about its health. */
-export function causeOf(error: unknown): UnavailableCause {
-  const message = error instanceof Error ? error.message : ''
-  if (/^OOM/.test(message)) return 'full'
-  if (/^READONLY/.test(message)) return 'read_only'
-  if (/^NOREPLICAS/.test(message)) return 'no_replicas'
-  if (/^MISCONF/.test(message)) return 'not_persisted'
-  return /^[A-Z]{3,} /.test(message) ? 'error' : 'unreachable'
-}
-
-const connection = {
-  autoResendUnfulfilledCommands: false, // the default executed 90 % of the commands in flight twice after a cut
-  maxRetriesPerRequest: 0,
-  enableOfflineQueue: false,
-  commandTimeout: 500, // without it promises would never settle while Redis hangs
-  connectTimeout: 1000,
-  retryStrategy: (attempt: number) => Math.min(20 * attempt, 500),
-} satisfies RedisOptions
-
-/** Options for the ioredis connection that a quota client is given: nothing is sent twice and nothing waits for long. */
-export function quotaRedisOptions(options: RedisOptions = {}): RedisOptions {
-  return { ...options, ...connection }
-}
-
-/** The same for an ioredis `Cluster`. */
-export function quotaClusterOptions(options: ClusterOptions = {}): ClusterOptions {
-  return {
-    ...options,
-    enableOfflineQueue: false,
-    retryDelayOnFailover: 0, // a command whose connection closed would be sent again
-    clusterRetryStrategy: connection.retryStrategy,
-    redisOptions: { ...options.redisOptions, ...connection },
   }
 }

@@ -1,6 +1,13 @@
 import type { Picture } from '@knowalledge/gemini'
-import { answerKey, type GenerationSpec, type GenerationTools } from '@knowalledge/generation'
-import { type App, answerHeaders, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import {
+  answerHeaders,
+  answerKey,
+  contextOf,
+  errorResponses,
+  type GenerationSpec,
+  type GenerationTools,
+} from '@knowalledge/generation'
+import { type App, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 

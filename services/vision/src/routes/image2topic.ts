@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import type { GenerationTools } from '@knowalledge/generation'
-import {
-  type App,
-  answerHeaders,
-  chooseLanguage,
-  contextOf,
-  type ErrorName,
-  errorResponses,
-  HttpError,
-} from '@knowalledge/service-kit'
+import { answerHeaders, contextOf, errorResponses, type GenerationTools } from '@knowalledge/generation'
+import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
 import pLimit from 'p-limit'
 import { Type } from 'typebox'
 import { maxImageBytes, PictureError, preparePicture } from '../picture.ts'
@@ -45,7 +37,7 @@ const estimatedTokens = 2_000
 const preparing = pLimit(2)
 
 /** `POST /api/image2topic`: the topic that a picture shows. */
-export function image2Topic(app: App, { generation, gemini, metrics }: GenerationTools): void {
+export function image2Topic(app: App, { generation, gemini }: GenerationTools): void {
   app.register(multipart, {
     limits: {
       fileSize: maxImageBytes,
@@ -87,7 +79,7 @@ export function image2Topic(app: App, { generation, gemini, metrics }: Generatio
             estimatedTokens,
             call: (signal) =>
               gemini.describePicture({ ...topicPrompt(language), schema: topicSchema, picture, signal }),
-            accept: (raw) => acceptTopic(raw, language, metrics),
+            accept: (raw) => acceptTopic(raw, language),
           },
           contextOf(request, reply),
         )
