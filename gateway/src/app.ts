@@ -9,6 +9,7 @@ import type { Config } from './config.ts'
 import { connectionLimits, serverOptions } from './connection-limits.ts'
 import { FailedLogins } from './failed-logins.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { identifyBrowsers } from './identity/browsers.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
@@ -97,9 +98,10 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     learning.addHook('onRequest', (_request, _reply, done) => done(sending.refusal()))
     learning.addHook('onClose', async () => sending.close())
     refuseOtherSites(learning, config)
-    identity?.protect(learning)
+    if (identity) identity.protect(learning)
+    else identifyBrowsers(learning, config)
     limitEachClient(learning, config)
-    proxied(learning as App, { upstreams, sending })
+    proxied(learning as App, { upstreams, sending, gatewaySecret: config.GATEWAY_SECRET })
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })

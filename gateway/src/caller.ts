@@ -8,6 +8,8 @@ export interface Caller {
   id: string
   /** Public id of the key, or of the key that the session was made with. */
   keyId: string | undefined
+  /** With AUTH=off: what its signed cookie names, for the budget of clients. */
+  browser: string | undefined
   /** With the limits of its own inside the shared quota. */
   tenant: Tenant | undefined
   /** Where the request comes from, as TRUST_PROXY believes it. */
@@ -19,7 +21,7 @@ export function callersByAddress(app: App): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, _reply, done) => {
     const address = addressOf(request)
-    request.caller = { kind: 'address', id: address, keyId: undefined, tenant: undefined, address }
+    request.caller = { kind: 'address', id: address, keyId: undefined, browser: undefined, tenant: undefined, address }
     done()
   })
 }

@@ -41,8 +41,9 @@ export function limitInFlight(app: App, config: InFlightLimits): void {
 /** Bounds what one key or browser has in flight on the routes of this scope. Register it after clients are identified. */
 export function limitEachClient(scope: FastifyInstance, { MAX_IN_FLIGHT_PER_CLIENT: max }: InFlightLimits): void {
   const places = new Places(max)
-  scope.addHook('onRequest', ({ caller: { kind, id } }, reply, done) => {
-    if (kind === 'address') return done() // it has its own limit
+  scope.addHook('onRequest', ({ caller }, reply, done) => {
+    const id = caller.kind === 'address' ? caller.browser : caller.id
+    if (id === undefined) return done() // an address has its own limit
     if (!places.take(id)) return done(tooManyAtOnce(max, 'client'))
     reply.raw.once('close', () => places.leave(id))
     done()

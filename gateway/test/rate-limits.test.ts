@@ -168,7 +168,14 @@ async function appForTest(t: Test, config: Partial<typeof unlimited>) {
     const { caller = 'key:1' } = request.headers
     const [, kind, id] = /^(\w+):(.*)$/.exec(String(caller)) as unknown as [string, Caller['kind'], string]
     const keyId = kind === 'address' ? undefined : id
-    request.caller = { kind, id, keyId, tenant: undefined, address: kind === 'address' ? id : request.ip }
+    request.caller = {
+      kind,
+      id,
+      keyId,
+      browser: undefined,
+      tenant: undefined,
+      address: kind === 'address' ? id : request.ip,
+    }
   })
   app.get('/asks', { config: { endpoint: 'create_subtopics' } }, async () => ({}))
   t.teardown(() => app.close())

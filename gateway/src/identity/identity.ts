@@ -92,7 +92,7 @@ export class Identity {
   requireCaller = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const caller = await this.#identify(request)
     if (caller === undefined) throw await this.#failed(request, reply)
-    request.caller = { ...caller, address: request.caller.address }
+    request.caller = { ...request.caller, ...caller }
     request.outcome.caller = `${caller.kind} ${caller.id}`
     request.outcome.tenant = caller.tenant?.id
   }
@@ -120,7 +120,7 @@ export class Identity {
     return { cookie, session: { ...session, key } }
   }
 
-  async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address'> | undefined> {
+  async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address' | 'browser'> | undefined> {
     const secret = givenKey(request.headers)
     if (secret !== undefined) {
       const key = await this.#keyOf(secret)

@@ -53,7 +53,6 @@ export function admin(app: App, { token, failedLogins, cache }: AdminOptions): v
           401: errorShape(401, 'The token is missing or wrong'),
           413: errorShape(413, 'The body is too large'),
           415: errorShape(415, 'The body is not JSON'),
-          429: errorShape(429, 'Too many wrong tokens from this address'),
           503: errorShape(503, 'Redis cannot be told right now'),
         },
       },

@@ -41,10 +41,11 @@ const routes: ProxiedRoute[] = [
 export interface ProxyOptions {
   upstreams: Upstreams
   sending: Sending
+  gatewaySecret: string | undefined
 }
 
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
-export function proxied(app: App, { upstreams, sending }: ProxyOptions): void {
+export function proxied(app: App, { upstreams, sending, gatewaySecret }: ProxyOptions): void {
   for (const { service, method, prefix, path, endpoint } of routes) {
     app.register(httpProxy, {
       upstream: `http://${service}`, // only a name: `undici` knows the instances
@@ -61,7 +62,7 @@ export function proxied(app: App, { upstreams, sending }: ProxyOptions): void {
         return sending.forClient(reply, () => reply.from(path, options))
       },
       replyOptions: {
-        rewriteRequestHeaders: requestHeaders,
+        rewriteRequestHeaders: requestHeaders(gatewaySecret),
         rewriteHeaders: answerHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
         onResponse: (_request, reply, answer) => send(reply as FastifyReply, answer as unknown as UpstreamAnswer),

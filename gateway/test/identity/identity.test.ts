@@ -5,7 +5,7 @@ import { loadConfig } from '../../src/config.ts'
 import { FailedLogins } from '../../src/failed-logins.ts'
 import { createIdentity } from '../../src/identity/identity.ts'
 import { RequestCounts } from '../../src/request-counts.ts'
-import { bearer, dayMs, doorForTest, sessionSecret } from './fixtures.ts'
+import { bearer, dayMs, doorForTest, gatewaySecret, sessionSecret } from './fixtures.ts'
 
 const learningRoutes: [method: string, path: string][] = [
   ['POST', '/api/create_subtopics'],
@@ -195,7 +195,7 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   })
   t.teardown(() => app.close())
   callersByAddress(app)
-  const config = loadConfig({ AUTH: 'required', SESSION_SECRET: sessionSecret })
+  const config = loadConfig({ AUTH: 'required', SESSION_SECRET: sessionSecret, GATEWAY_SECRET: gatewaySecret })
   const counts = new RequestCounts({ redis: undefined, pool: 'test', onFault: () => {} })
   const failedLogins = new FailedLogins({ counts, kind: 'key', max: 20 })
   const identity = await createIdentity(app, { config, backing: { redis, clock }, failedLogins })
