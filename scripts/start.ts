@@ -8,6 +8,7 @@ import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/c
 import { createLogger, type Environment, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
 import { buildApp as buildVision } from '@knowalledge/vision'
+import { loadConfig as loadVisionConfig } from '@knowalledge/vision/config'
 import type { FastifyInstance } from 'fastify'
 import { welcome } from './welcome.ts'
 
@@ -28,12 +29,17 @@ await start(async () => {
 
   const emulator = hasApiKey(env) ? undefined : buildEmulator({ limits: emulatedLimits(gatewayConfig) })
   const emulatorUrl = emulator && (await listen(emulator, 4))
-  const serviceConfig = loadServiceConfig(
-    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' },
-  )
+  const serviceEnv =
+    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' }
+  const serviceConfig = loadServiceConfig(serviceEnv)
   const backends = await openBackends(serviceConfig, logger)
   const options = { config: serviceConfig, backends, logger }
-  const services = [await buildTextGeneration(options), await buildVision(options), await buildImageGeneration(options)]
+  const visionOptions = { ...options, config: loadVisionConfig(serviceEnv) }
+  const services = [
+    await buildTextGeneration(options),
+    await buildVision(visionOptions),
+    await buildImageGeneration(options),
+  ]
   const [textGeneration = '', vision = '', imageGeneration = ''] = await Promise.all(
     services.map((app, index) => listen(app, index + 1)),
   )

@@ -21,8 +21,8 @@ import type { ServiceConfig } from './settings.ts'
 import { readTenant } from './tenant.ts'
 import type { Generation, RunContext } from './types.ts'
 
-export interface ServiceOptions {
-  config: ServiceConfig
+export interface ServiceOptions<Config extends ServiceConfig = ServiceConfig> {
+  config: Config
   backends: Backends
   logger: Logger
 }
@@ -82,14 +82,18 @@ export function contextOf(request: FastifyRequest, reply: FastifyReply): RunCont
   return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant, client }
 }
 
-export interface ServiceDefinition {
+export interface ServiceDefinition<Config extends ServiceConfig> {
   name: string
-  loadConfig: () => ServiceConfig
-  buildApp: (options: ServiceOptions) => Promise<App>
+  loadConfig: () => Config
+  buildApp: (options: ServiceOptions<Config>) => Promise<App>
 }
 
 /** Runs a service as a process of its own, until it is told to stop. */
-export async function runService({ name, loadConfig, buildApp }: ServiceDefinition): Promise<void> {
+export async function runService<Config extends ServiceConfig>({
+  name,
+  loadConfig,
+  buildApp,
+}: ServiceDefinition<Config>): Promise<void> {
   await start(async () => {
     const config = loadConfig()
     const stopTracing = await startTracing({ service: name, endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT })

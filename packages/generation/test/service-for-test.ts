@@ -3,13 +3,13 @@ import { createLogger, type Environment } from '@knowalledge/service-kit'
 import { emulatorForTest, type TestContext } from '@knowalledge/testing'
 import { openBackends, type ServiceConfig, type ServiceOptions } from '../src/index.ts'
 
-interface Service {
-  buildApp: (options: ServiceOptions) => Promise<App>
-  loadConfig: (env: Environment) => ServiceConfig
+interface Service<Config extends ServiceConfig> {
+  buildApp: (options: ServiceOptions<Config>) => Promise<App>
+  loadConfig: (env: Environment) => Config
 }
 
 /** A function that builds a service in memory, over an emulator of its own, and closes both with the test. */
-export function serviceForTest({ buildApp, loadConfig }: Service) {
+export function serviceForTest<Config extends ServiceConfig>({ buildApp, loadConfig }: Service<Config>) {
   return async (t: TestContext, env: Environment = {}) => {
     const emulator = await emulatorForTest(t)
     const gemini = { GEMINI_BASE_URL: emulator.baseUrl, GEMINI_API_KEY: 'test-key' }

@@ -150,7 +150,7 @@ function ending(troubleEnds: () => void, end: () => void | Promise<void>): End {
 async function die(fault: Of<'die'>, world: World): Promise<End> {
   const { server, oracle } = world
   server.die()
-  server.newProcess()
+  server.promote()
   if (fault.data === 'lost') await server.lose()
   if (fault.data === 'lost') oracle.stateLost()
   oracle.expectHold(fault.data === 'lost' ? 'empty' : 'restart')
@@ -171,19 +171,18 @@ function stepClock(ms: number, { server, oracle }: World): void {
 
 async function failOverAndBack(fault: Of<'fail over and back'>, world: World): Promise<End> {
   const { server, oracle, time } = world
-  const runOfA = server.runId
   const [own, ofB] = [`${snapshotName(fault)} A`, snapshotName(fault)]
   await server.save(own)
   oracle.expectHold('restart')
   const troubleEnds = world.trouble()
   server.die()
-  server.newProcess()
+  server.promote()
   await server.restore(ofB)
   oracle.membersUncertain()
   time.after(fault.downMs, () => server.start())
   time.after(fault.downMs + fault.forMs, async () => {
     server.die()
-    server.promote(runOfA)
+    server.promote()
     if (fault.data === 'own') await server.restore(own)
     oracle.membersUncertain()
   })

@@ -24,14 +24,6 @@ export const mutations: Mutation[] = [
     shows: over,
   },
   {
-    name: 'a new master_replid is not noticed',
-    file: lua,
-    from: "idOf('run_id:') .. idOf('master_replid:')",
-    to: "idOf('run_id:')",
-    kinds: ['failover and back, unseen'],
-    shows: over,
-  },
-  {
     name: 'ring one bucket short',
     file: 'lua/account.lua',
     from: 'if bucket - at <= SPAN then break end',

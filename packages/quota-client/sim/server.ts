@@ -1,3 +1,4 @@
+import { keyNames } from '../src/redis/script.ts'
 import { type Argument, instrument, type RealRedis } from './real-redis.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -22,25 +23,22 @@ export interface Connected {
 
 /**
  * The Redis process of one simulation: its faults and its clock are simulated, its scripts are carried out by a real Redis
- * in a key of their own. Every process of Redis has a run_id; `host` names the machine, whose clock may differ.
+ * in a key of their own. A master has a new replication ID when it starts and each time it is promoted.
  */
 export class VirtualRedis {
   readonly connections = new Set<Connected>()
   readonly #time: VirtualTime
   readonly #real: RealRedis
   readonly #sha: string
-  readonly #key: string
-  readonly #snapshots = new Map<string, Buffer | null>()
+  /** The state, and the waiting lines. */
+  readonly #keys: string[]
+  readonly #snapshots = new Map<string, (Buffer | null)[]>()
   readonly #waiting: (() => Promise<void> | void)[] = []
   readonly #epochMs: number
   #order = 0
-  #process = 0
   #clock = { atMs: 0, readsMs: 0, rate: 1 }
   #isUp = true
   #isHung = false
-  /** Of the process that answers now; the second changes also when it becomes a master again. */
-  runId = ''
-  #replicationId = ''
   #promotions = 0
   /** An error, like 'OOM …', with which Redis refuses each write; empty: none. */
   refusal = ''
@@ -59,9 +57,9 @@ export class VirtualRedis {
     this.#time = options.time
     this.#real = options.real
     this.#sha = options.sha
-    this.#key = options.key
+    this.#keys = keyNames.map((name) => options.key + name)
     this.#epochMs = options.epochMs
-    this.newProcess()
+    this.promote()
   }
 
   get isUp(): boolean {
@@ -91,16 +89,9 @@ export class VirtualRedis {
     this.#clock.rate = 1 + share
   }
 
-  newProcess(): void {
-    this.#process += 1
-    this.promote(`process${this.#process}`)
-  }
-
-  /** From now on this process answers, as a master. */
-  promote(runId: string): void {
+  /** From now on another process answers, or the same one has become a master again. */
+  promote(): void {
     this.#promotions += 1
-    this.runId = runId
-    this.#replicationId = `replication${this.#promotions}`
   }
 
   /** A request has arrived. `answer` is called when it was carried out, which it never is when the process dies before. */
@@ -138,26 +129,32 @@ export class VirtualRedis {
   }
 
   async lose(): Promise<void> {
-    await this.#real.command('DEL', this.#key)
+    await this.#real.command('DEL', ...this.#keys)
   }
 
   async save(name: string): Promise<void> {
-    const dump = await this.#real.command('DUMP', this.#key)
-    this.#snapshots.set(name, Buffer.isBuffer(dump) ? Buffer.from(dump) : null)
+    const dumps = await Promise.all(this.#keys.map((key) => this.#real.command('DUMP', key)))
+    this.#snapshots.set(
+      name,
+      dumps.map((dump) => (Buffer.isBuffer(dump) ? Buffer.from(dump) : null)),
+    )
   }
 
   async restore(name: string): Promise<void> {
     await this.lose()
-    const dump = this.#snapshots.get(name)
-    if (dump === undefined) throw new Error(`there is no snapshot ${name}`)
-    if (dump !== null) await this.#real.command('RESTORE', this.#key, '0', dump)
+    const dumps = this.#snapshots.get(name)
+    if (dumps === undefined) throw new Error(`there is no snapshot ${name}`)
+    for (const [at, key] of this.#keys.entries()) {
+      const dump = dumps[at]
+      if (dump) await this.#real.command('RESTORE', key, '0', dump)
+    }
   }
 
   async #execute(args: readonly Argument[]): Promise<Answer> {
     const redisUs = Math.round(this.clockMs() * 1000)
     const executed = { order: this.#order++, atMs: this.#time.nowMs, redisMs: redisUs / 1000 }
-    const info = `run_id:${this.runId.padEnd(40, '0')}\r\nmaster_replid:${this.#replicationId.padEnd(40, '0')}\r\n`
-    const keys = [this.#key, redisUs, info, this.refusal]
+    const info = `role:master\r\nmaster_replid:${String(this.#promotions).padStart(40, '0')}\r\nmaster_replid2:0\r\n`
+    const keys = [...this.#keys, redisUs, info, this.refusal]
     try {
       const reply = await this.#real.command('EVALSHA', this.#sha, keys.length, ...keys, ...args)
       if (!Buffer.isBuffer(reply)) throw new Error(`the script replied ${reply}`)

@@ -51,6 +51,15 @@ t.test('clock steps', async (t) => {
       t.same(holds, [])
     })
 
+  t.test('a clock that steps with every reply makes no more than two heartbeats of one', async (t) => {
+    const { pool } = await fullPool(t, redis, { instances: 1 })
+    let aheadMs = 0
+    Object.defineProperty(pool, 'clockAheadMs', { get: () => (aheadMs += 10_000) })
+    const before = pool.calls.length
+    await pool.time.pass(10_000)
+    t.ok(pool.calls.length - before <= 20, `${pool.calls.length - before} calls in ten heartbeats`)
+  })
+
   t.test('an instance that joins uses no grant before the others have seen a step', async (t) => {
     const { pool, quotas } = await fullPool(t, redis, { instances: 1 })
     await pool.time.pass(10_500)

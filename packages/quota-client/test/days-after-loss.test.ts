@@ -59,7 +59,7 @@ t.test('days after a loss', async (t) => {
       t.equal(await grantsOf(quota, 20), 10)
     }
     await restore()
-    pool.runId = 'second'
+    pool.replicationId = 'second'
     await pool.time.pass(hold)
     const { current } = (await quota.usage()).requests.perDay
     t.ok(current >= 50 && current <= 60, `${current} for 50`)
@@ -78,7 +78,7 @@ t.test('days after a loss', async (t) => {
     }
     await quota.close()
     await restore()
-    pool.runId = 'second'
+    pool.replicationId = 'second'
     const next = pool.instance({ limits: roomyDay })
     await pool.time.pass(hold)
     const { current } = (await next.usage()).requests.perDay

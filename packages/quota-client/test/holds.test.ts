@@ -100,10 +100,10 @@ t.test('holds', async (t) => {
     const pool = new VirtualPool(t, redis)
     const quota = await pool.servingInstance({ limits })
     const rollBack = await pool.snapshot()
-    pool.runId = 'second' // a failover, and then the first server is back, which has not heard of it
+    pool.replicationId = 'second' // a failover, and then the first server is back, which has not heard of it
     await pool.time.pass(longestHoldMs + 1000)
     t.equal(await grantsOf(quota, 10), 10)
-    pool.runId = 'first'
+    pool.replicationId = 'first'
     await rollBack()
     t.match(await quota.reserve(ask()), { granted: false, reason: 'hold', cause: 'restart' })
     const endsInMs = (await quota.usage()).hold?.endsInMs

@@ -156,7 +156,7 @@ t.test('pauses in Redis', async (t) => {
     const quota = await pool.servingInstance()
     const untilMs = pool.time.nowMs + 300_000
     await quota.pause({ limitType: 'upstream', untilMs })
-    pool.runId = 'second'
+    pool.replicationId = 'second'
     await pool.time.pass(100_000)
     t.match(await quota.usage(), { hold: null, pause: { limitType: 'upstream', untilMs } })
     await pool.lose()

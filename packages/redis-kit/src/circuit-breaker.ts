@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { RedisConnection } from './connection.ts'
 import { withDeadline } from './deadline.ts'
-import type { RedisFault } from './faults.ts'
+import { causeOf, isRefusedWrite, type RedisFault } from './faults.ts'
 
 export interface CircuitBreakerOptions {
   redis: RedisConnection
@@ -15,10 +15,13 @@ export interface CircuitBreakerOptions {
 
 const probeIntervalMs = 500
 const firstConnectionMs = 1_000
+/** Near its limit Redis refuses one write and takes the next: it counts as writable after this long without a refusal. */
+const writableAfterMs = 5_000
 
 /**
  * The first failure or late answer opens the circuit: all operations in flight are rejected at once, and so are new ones
  * until a probe in the background is answered in time. The first probe is sent at once, for a hiccup, then one per interval.
+ * A Redis that only refuses writes opens nothing: it can be read, and is asked to write at each occasion.
  */
 export class CircuitBreaker {
   readonly #redis: RedisConnection
@@ -28,6 +31,7 @@ export class CircuitBreaker {
   readonly #inFlight = new Set<(cause: unknown) => void>()
   /** Why the circuit is open; undefined while it is closed. */
   #fault: { cause: unknown } | undefined
+  #refusedAtMs: number | undefined
   #isShut = false
   #hasConnected = false
   #openedAtMs = Number.NEGATIVE_INFINITY
@@ -47,18 +51,26 @@ export class CircuitBreaker {
 
   /**
    * The answer of Redis. Rejects when it fails, is late, or the circuit is open. A WRONGTYPE, which is the fault of a key and
-   * not of Redis, rejects and opens nothing. May run the operation twice, see `#attempt`.
+   * not of Redis, rejects and opens nothing. May run the operation twice, see `#attempt`. The success of a write shows that
+   * Redis takes writes again.
    */
-  run<T>(operation: () => Promise<T>): Promise<T> {
+  run<T>(operation: () => Promise<T>, { isWrite = false } = {}): Promise<T> {
     if (this.#fault) return Promise.reject(this.#fault.cause)
     if (this.#isShut) return Promise.reject(new Error('The connection to Redis was given up'))
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#inFlight.add(reject)
     withDeadline(this.#attempt(operation), this.#timeoutNowMs())
-      .then(resolve, (error: unknown) => {
-        if (!isWrongType(error)) this.#open(error)
-        reject(error)
-      })
+      .then(
+        (answer) => {
+          if (isWrite) this.#accepted()
+          resolve(answer)
+        },
+        (error: unknown) => {
+          if (isRefusedWrite(error)) this.#refused(error)
+          else if (!isWrongType(error)) this.#open(error)
+          reject(error)
+        },
+      )
       .finally(() => this.#inFlight.delete(reject))
     return promise
   }
@@ -97,15 +109,29 @@ export class CircuitBreaker {
     return this.#hasConnected ? this.#timeoutMs : Math.max(this.#timeoutMs, firstConnectionMs)
   }
 
+  #refused(cause: unknown): void {
+    if (this.#fault || this.#isShut) return
+    const isNew = this.#refusedAtMs === undefined
+    this.#refusedAtMs = performance.now()
+    if (isNew) this.#onFault({ state: 'degraded', cause, reason: causeOf(cause) })
+  }
+
+  #accepted(): void {
+    if (this.#refusedAtMs === undefined || performance.now() - this.#refusedAtMs < writableAfterMs) return
+    this.#refusedAtMs = undefined
+    this.#onFault({ state: 'recovered' })
+  }
+
   #open(cause: unknown): void {
     if (this.#fault || this.#isShut) return
     this.#fault = { cause }
+    this.#refusedAtMs = undefined
     this.#rejectAll(cause)
     const isFirst = performance.now() - this.#openedAtMs > probeIntervalMs
     this.#openedAtMs = performance.now()
     if (isFirst) void this.#tryAgain()
     else this.#tryLater()
-    this.#onFault({ state: 'degraded', cause })
+    this.#onFault({ state: 'degraded', cause, reason: causeOf(cause) })
   }
 
   #tryLater(): void {

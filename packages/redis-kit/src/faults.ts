@@ -26,6 +26,11 @@ export function causeOf(error: unknown): UnavailableCause {
   return /^[A-Z]{3,} /.test(message) ? 'error' : 'unreachable'
 }
 
+/** True when Redis answers, but takes no writes. */
+export function isRefusedWrite(error: unknown): boolean {
+  return !['unreachable', 'error'].includes(causeOf(error))
+}
+
 const remedies: Record<UnavailableCause, string> = {
   unreachable: 'Start Redis, or set REDIS_ENABLED=false to run a single process without it.',
   full: 'Redis has reached its maxmemory: make room, or raise it.',

@@ -19,9 +19,8 @@ export interface FleetOptions {
   scripts: Scripts
   layer: RedisLayer
   channel: string
-  /** How long values and tag generations are kept. */
+  /** How long values are kept. */
   valueMs: number
-  generationMs: number
 }
 
 /** A leader is given up for dead after this long without a heartbeat; with the poll below, taken over within 2 s. */
@@ -50,18 +49,20 @@ export class Fleet {
   }
 
   renew(key: string, token: string): Promise<Renewal | undefined> {
-    return this.#options.layer.request(() => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS }))
+    const renew = () => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS })
+    return this.#options.layer.request(renew, { isWrite: true })
   }
 
   /** False when another leads by now: then nothing was written. */
   async finish(key: string, token: string, { outcome, text = '' }: Conclusion): Promise<boolean | undefined> {
     const encoded = JSON.stringify(outcome)
-    const { channel, valueMs } = this.#options
+    const { layer, channel, valueMs } = this.#options
     const end = { token, value: text, valueMs, outcomeMs: OUTCOME_MS, channel, message: Bus.concluded(key, token) }
     const send = (sent: string) =>
-      this.#options.layer.request(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }))
+      layer.request(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }), { isWrite: text !== '' })
     let reply = await send(encoded.length <= UNASKED_LENGTH ? encoded : '')
     if (reply === 'wanted') reply = await send(encoded)
+    if (reply === 'done' && text !== '') await layer.stored(key, text)
     return reply && reply === 'done'
   }
 
@@ -72,13 +73,13 @@ export class Fleet {
   }
 
   async invalidate(tag: string, generation: string): Promise<boolean> {
-    const { layer, channel, generationMs } = this.#options
-    const step = { generation, generationMs, channel, message: Bus.invalidated(tag, generation) }
-    const done = await this.#options.layer.request(async () => {
-      await this.#scripts.invalidate(layer.generationKeyOf(tag), step)
+    const { layer, channel } = this.#options
+    const step = { generation, channel, message: Bus.invalidated(tag, generation) }
+    const invalidate = async () => {
+      await layer.invalidate(tag, step)
       return true
-    })
-    return done === true
+    }
+    return (await layer.request(invalidate, { isWrite: true })) === true
   }
 
   get #scripts(): Scripts {

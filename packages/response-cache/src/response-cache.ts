@@ -50,7 +50,8 @@ class LayeredCache implements ResponseCache {
       memoryTtlMs: options.memoryTtlMs ?? HOUR_MS,
       redisTtlMs: options.redisTtlMs ?? 2 * HOUR_MS,
       staleTtlMs,
-      maxRedisValueBytes: options.maxRedisValueBytes ?? 5 * MIB,
+      maxRedisValueBytes: Math.min(options.maxRedisValueBytes ?? 5 * MIB, largeBytes(options)),
+      onLost: (generations) => void this.#tell(generations),
       onEvent,
     })
     this.#context = {
@@ -106,8 +107,7 @@ class LayeredCache implements ResponseCache {
     const renewed = this.#generations.renew(tags)
     this.#hear(renewed)
     if (!this.#remote) return
-    for (const [tag, generation] of Object.entries(renewed)) this.#unspread.set(tag, generation)
-    await this.#spread()
+    await this.#tell(renewed)
     if (!Object.entries(renewed).some(([tag, generation]) => this.#unspread.get(tag) === generation)) return
     throw new Error('Redis is not available: other instances will be told of the invalidation when it is back')
   }
@@ -132,8 +132,13 @@ class LayeredCache implements ResponseCache {
   }
 
   #hear(generations: Record<string, string>): void {
-    this.#generations.hear(generations)
+    if (!this.#generations.hear(generations)) return
     this.#memory.deleteWhere((entry) => !this.#generations.isCurrent(entry.generations))
+  }
+
+  async #tell(generations: Record<string, string>): Promise<void> {
+    for (const [tag, generation] of Object.entries(generations)) this.#unspread.set(tag, generation)
+    await this.#spread()
   }
 
   async #spread(): Promise<void> {
@@ -168,21 +173,28 @@ function connect(options: ResponseCacheOptions, listener: RemoteListener): Remot
   if (!redis) return undefined
   const channel = `${prefix}:bus`
   const valueMs = listener.staleTtlMs
+  const scripts = defineScripts(redis)
   const layer = new RedisLayer({
     redis,
     timeoutMs: redisTimeoutMs,
+    scripts,
     prefix,
     valueMs,
+    tagsMs: valueMs + HOUR_MS,
+    maxLargeValues: options.maxLargeValues ?? 100,
+    maxLargeBytes: largeBytes(options),
     onEvent,
     onFault(fault) {
       onFault(fault)
       if (fault.state === 'recovered') listener.onRecovered()
     },
   })
-  const scripts = defineScripts(redis)
-  // A generation outlives every entry that is older than it, by the longest a production may take.
-  const fleet = new Fleet({ scripts, layer, channel, valueMs, generationMs: valueMs + HOUR_MS })
+  const fleet = new Fleet({ scripts, layer, channel, valueMs })
   return { layer, fleet, bus: new Bus(redis, channel, listener) }
+}
+
+function largeBytes({ maxLargeBytes = 128 * MIB }: ResponseCacheOptions): number {
+  return maxLargeBytes
 }
 
 function rejected(reason: unknown): Promise<never> {

@@ -29,7 +29,9 @@ export interface Scripts {
   renew(keys: AnswerKeys, hold: { token: string; leaseMs: number }): Promise<Renewal>
   finish(keys: AnswerKeys, end: FinishStep): Promise<Finish>
   release(keys: AnswerKeys, step: ReleaseStep): Promise<boolean>
-  invalidate(generationKey: string, step: InvalidateStep): Promise<void>
+  invalidate(tagsKey: string, step: InvalidateStep): Promise<void>
+  incarnation(tagsKey: string, step: { id: string; keptMs: number }): Promise<string>
+  admit(largeKey: string, step: AdmitStep): Promise<string[]>
 }
 
 export interface ClaimStep {
@@ -58,10 +60,20 @@ export interface ReleaseStep {
 }
 
 export interface InvalidateStep {
+  tag: string
   generation: string
-  generationMs: number
+  keptMs: number
+  maxTags: number
   channel: string
   message: string
+}
+
+export interface AdmitStep {
+  key: string
+  bytes: number
+  maxValues: number
+  maxBytes: number
+  keptMs: number
 }
 
 /** Registers the scripts on the connection, under names of their own; ioredis loads them again after a Redis restart. */
@@ -72,6 +84,7 @@ export function defineScripts(redis: RedisConnection): Scripts {
   }
   const [claim, renew, finish] = [define('claim', 4), define('renew', 2), define('finish', 4)]
   const [release, invalidate] = [define('release', 2), define('invalidate', 1)]
+  const [incarnation, admit] = [define('incarnation', 1), define('admit', 1)]
   return {
     async claim({ value, lease, waiters, outcome }, { token, leaseMs, seenHeader, awaitedToken, waiterMs }) {
       const step = [token, leaseMs, seenHeader, awaitedToken, waiterMs]
@@ -87,8 +100,18 @@ export function defineScripts(redis: RedisConnection): Scripts {
     async release({ lease, waiters }, { token, force, channel, message }) {
       return (await release(lease, waiters, token, force ? '1' : '0', channel, message)) === 1
     },
-    async invalidate(generationKey, { generation, generationMs, channel, message }) {
-      await invalidate(generationKey, generation, generationMs, channel, message)
+    async invalidate(tagsKey, { tag, generation, keptMs, maxTags, channel, message }) {
+      await invalidate(tagsKey, tag, generation, keptMs, maxTags, channel, message)
+    },
+    async incarnation(tagsKey, { id, keptMs }) {
+      const reply = await incarnation(tagsKey, id, keptMs)
+      if (typeof reply !== 'string') throw unexpected('incarnation', reply)
+      return reply
+    },
+    async admit(largeKey, { key, bytes, maxValues, maxBytes, keptMs }) {
+      const reply = await admit(largeKey, key, bytes, maxValues, maxBytes, keptMs)
+      if (!Array.isArray(reply)) throw unexpected('admit', reply)
+      return reply.map(String)
     },
   }
 }

@@ -20,6 +20,9 @@ export interface ResponseCacheOptions {
   maxRedisValueBytes?: number
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number
+  /** Values over 64 KiB kept in Redis: at most this many, of this many bytes together. Default 100 and 128 MiB. */
+  maxLargeValues?: number
+  maxLargeBytes?: number
   /** Notified once per change of state, for the log. */
   onFault?: (fault: RedisFault) => void
   /** Timeout of Redis. Default 100 ms. */

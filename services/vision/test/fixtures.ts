@@ -1,5 +1,4 @@
 import { serviceForTest } from '@knowalledge/generation/testing'
-import sharp from 'sharp'
 import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
@@ -27,13 +26,6 @@ export function form(...parts: Part[]) {
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     payload: Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string))),
   }
-}
-
-/** A picture in one colour. */
-export function picture(background: string, { width = 64, height = 48 } = {}): Promise<Buffer> {
-  return sharp({ create: { width, height, channels: 3, background } })
-    .png()
-    .toBuffer()
 }
 
 export const image = (content: Uint8Array | string, filename = 'image.png', type = 'image/png'): Part => ({

@@ -14,7 +14,7 @@ import { type Call, QuotaScript, type Reply } from './script.ts'
 const heartbeatsPerConnection = 3
 
 type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
-type Parts = Partial<Pick<Call, 'runs' | 'pause'>> & { tenant?: Tenant | undefined }
+type Parts = Partial<Pick<Call, 'runs' | 'pause' | 'line'>> & { tenant?: Tenant | undefined }
 
 /**
  * One instance as a member of a pool: what it knows of the shared state and of Redis's clock, its heartbeats, and what it has
@@ -55,7 +55,7 @@ export class Member {
     this.#days = new DayKnowledge(settings, runtime)
     const mayOpen = options.newPool === 'open' ? 1 : 0
     const windowMs = settings.windowMs + settings.slackMs
-    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${limitsText(settings.limits)},${mayOpen}`
+    this.#terms = `${windowMs},${settings.transitMs},${settings.safetyMargin},${mayOpen},${limitsText(settings.limits)}`
   }
 
   /** Undefined until Redis has answered. */
@@ -66,6 +66,10 @@ export class Member {
   /** Why the shared state cannot be used; undefined when it can. */
   get unavailable(): UnavailableCause | undefined {
     return this.#unavailable
+  }
+
+  get id(): string {
+    return this.#script.memberId
   }
 
   /** Redis's time, as far as this instance knows. */
@@ -173,8 +177,8 @@ export class Member {
     await this.call('leave').catch(() => {})
   }
 
-  /** Sends a heartbeat now, unless one is on its way, and from then on regularly. */
-  async heartbeat(): Promise<void> {
+  /** Sends a heartbeat now, unless one is on its way, and from then on regularly. A second one names a doubt at once. */
+  async heartbeat(isSecond = false): Promise<void> {
     if (this.#isBeating || this.#isClosed) return
     this.#isBeating = true
     this.#timer?.cancel()
@@ -189,7 +193,7 @@ export class Member {
     }
     this.#isBeating = false
     if (!this.#isClosed) this.#timer = this.#runtime.setTimer(this.#beatNow, this.heartbeatMs)
-    if (this.#doubted !== 0 && this.#unavailable === undefined) void this.heartbeat()
+    if (this.#doubted !== 0 && !isSecond && this.#unavailable === undefined) void this.heartbeat(true)
   }
 
   readonly #beatNow = () => void this.heartbeat()

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { createQuotaClient, type QuotaClient, type QuotaClientOptions } from '../../src/index.ts'
 import { scriptText } from '../../src/redis/layout.ts'
+import { keyNames } from '../../src/redis/script.ts'
 import { roomy } from './requests.ts'
 import { type VirtualRuntime, VirtualTime } from './virtual-runtime.ts'
 
@@ -13,7 +14,7 @@ type Fault = 'none' | 'unreachable' | 'lose-replies' | 'hang' | 'OOM command not
 
 let pools = 0
 
-/** Instances of one pool, over a real Redis whose clock and run_id are the test's. */
+/** Instances of one pool, over a real Redis whose clock and replication ID are the test's. */
 export class VirtualPool {
   readonly time: VirtualTime
   readonly key: string
@@ -21,7 +22,7 @@ export class VirtualPool {
   clockAheadMs = 0
   /** By how much it runs faster: 0.01 is 1 %. */
   clockDrift = 0
-  runId = 'first'
+  replicationId = 'first'
   fault: Fault = 'none'
   /** Connections whose calls fail. */
   readonly cutOff = new Set<Redis>()
@@ -40,7 +41,7 @@ export class VirtualPool {
     this.key = `quota:{${this.#name}}`
     this.time = new VirtualTime(start)
     this.#startMs = this.time.nowMs
-    redis.defineCommand('scriptOfTest', { lua: instrumented(), numberOfKeys: 3 })
+    redis.defineCommand('scriptOfTest', { lua: instrumented(), numberOfKeys: keyNames.length + 2 })
   }
 
   /** An instance, closed with the test. */
@@ -69,7 +70,7 @@ export class VirtualPool {
       options: { autoResendUnfulfilledCommands: false },
       defineCommand() {},
       disconnect() {},
-      knowalledgeQuotaBuffer: (_key: string, ...args: Argument[]) => this.#call(connection, args),
+      knowalledgeQuotaBuffer: (...args: Argument[]) => this.#call(connection, args.slice(keyNames.length)),
     }) as unknown as Redis
     return connection
   }
@@ -79,8 +80,14 @@ export class VirtualPool {
     const { scriptOfTestBuffer } = this.#redis as unknown as { scriptOfTestBuffer: Command }
     const aheadMs = this.clockAheadMs + (this.time.nowMs - this.#startMs) * this.clockDrift
     const clockUs = Math.round((this.time.nowMs + aheadMs) * 1000)
-    const info = `run_id:${this.runId.padEnd(40, '-')}\r\nmaster_replid:${'0'.repeat(40)}\r\n`
-    const call = scriptOfTestBuffer.call(this.#redis, this.key, clockUs, info, ...args)
+    const info = `master_replid:${this.replicationId.padEnd(40, '0')}\r\n`
+    const call = scriptOfTestBuffer.call(
+      this.#redis,
+      ...keyNames.map((name) => this.key + name),
+      clockUs,
+      info,
+      ...args,
+    )
     return this.time.outside(call)
   }
 
@@ -93,12 +100,12 @@ export class VirtualPool {
 
   /** Redis restarts with all of its data, or a replica with all of it takes its place. */
   async restart(): Promise<void> {
-    this.runId = `${this.runId}-next`
+    this.replicationId += 'x'
   }
 
   /** All of Redis's data is lost. */
-  async lose(): Promise<void> {
-    await this.#redis.del(this.key)
+  async lose(names: readonly string[] = keyNames): Promise<void> {
+    await this.#redis.del(names.map((name) => this.key + name))
   }
 
   async snapshot(): Promise<() => Promise<void>> {
@@ -122,8 +129,8 @@ export class VirtualPool {
 /** The script with its two reads of the outside replaced by further keys. */
 function instrumented(): string {
   const replacements = [
-    ["redis.call('TIME')", '{ 0, KEYS[2] }'],
-    ["redis.call('INFO', 'server', 'replication')", 'KEYS[3]'],
+    ["redis.call('TIME')", '{ 0, KEYS[5] }'],
+    ["redis.call('INFO', 'replication')", 'KEYS[6]'],
   ] as const
   return replacements.reduce((lua, [read, key]) => {
     const parts = lua.split(read)
