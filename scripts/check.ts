@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['format and lint', 'biome', 'check', '--error-on-warnings', '.'],
   ['types', 'tsc'],
+  ['types of the pages', 'tsc', '-p', 'web'],
   ['unused code', 'knip'],
   ['settings table', 'node', 'scripts/settings-table.ts', '--check'],
   ['types of the client', 'node', 'scripts/client-types.ts', '--check'],

@@ -14,6 +14,7 @@ import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
 import { connectionLimits, serverOptions } from './connection-limits.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { pages } from './http/pages.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
@@ -91,6 +92,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     proxied(learning as App, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
+  pages(app)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
   return app
 }
