@@ -9,6 +9,7 @@ import type { Config } from './config.ts'
 import { connectionLimits, serverOptions } from './connection-limits.ts'
 import { FailedLogins } from './failed-logins.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { pages } from './http/pages.ts'
 import { identifyBrowsers } from './identity/browsers.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
@@ -104,6 +105,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     proxied(learning as App, { upstreams, sending, gatewaySecret: config.GATEWAY_SECRET })
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
+  pages(app)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
   return app
 }

@@ -5,7 +5,7 @@
 -- ARGV[4] client, ARGV[5] its address if it is anonymous, else empty, ARGV[6] '1' when it has limits of its own
 -- ARGV[7] requests, ARGV[8] tokens; negative: gives them back
 -- ARGV[9..12] limits: requests and tokens of the window, requests and tokens of the day
--- ARGV[13] share of the day that one client may use
+-- ARGV[13] share of the day that one client may use; ARGV[14] '1' for a call in line: only that share applies
 -- RETURNS 1 and 0 when taken, else 0 and the milliseconds until it could be taken if nobody else asked
 -- Atomic, because two calls of one client must not both take the last of its share.
 
@@ -13,7 +13,7 @@ local now, bucketMs, dayEndMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(A
 local client, address, hasOwnLimits = ARGV[4], ARGV[5], ARGV[6] == '1'
 local amount = { tonumber(ARGV[7]), tonumber(ARGV[8]) }
 local limits = { { tonumber(ARGV[9]), tonumber(ARGV[10]) }, { tonumber(ARGV[11]), tonumber(ARGV[12]) } }
-local dayShare = tonumber(ARGV[13])
+local dayShare, isInLine = tonumber(ARGV[13]), ARGV[14] == '1'
 local count = #KEYS - 2
 local newest = math.floor(now / bucketMs)
 local windowMs = (count - 1) * bucketMs
@@ -84,6 +84,7 @@ local function mayTake(time)
   for unit = 1, 2 do
     if used[2][2 + unit] + amount[unit] > math.max(1, math.floor(dayShare * limits[2][unit])) then return false end
   end
+  if isInLine then return true end
   if time < othersUntil and not fits(used, 3, 0.5) then return false end
   return address == '' or time >= elsewhereUntil or fits(used, 5, 0.75)
 end

@@ -1,22 +1,16 @@
 import { readFileSync } from 'node:fs'
 import type { QuotaLimits } from '@knowalledge/quota-client'
 import type { RedisConnection } from '@knowalledge/redis-kit'
-import { MemoryBudget } from './memory-budget.ts'
+import {
+  type Amount,
+  type BudgetClient,
+  type BudgetSettings,
+  bucketsPerWindow,
+  MemoryBudget,
+  type Take,
+} from './memory-budget.ts'
 
-/** Whose part of the quota a call takes. */
-export interface BudgetClient {
-  /** Such as `tenant school-a`, `browser 3f…` or `address 192.0.2.1`. */
-  id: string
-  /** Of an anonymous client: all of one address together have a share, too. */
-  address?: string | undefined
-  /** A tenant with limits of its own is bounded by them alone; its calls count as those of others. */
-  hasOwnLimits?: boolean | undefined
-}
-
-export interface Amount {
-  requests: number
-  tokens: number
-}
+export type { Amount, BudgetClient } from './memory-budget.ts'
 
 export type BudgetVerdict =
   /** `giveBack` is for calls of the amount that never reached Gemini; it never rejects. */
@@ -30,8 +24,8 @@ export type BudgetVerdict =
  * The first request in a window passes, as the last of what is free would be out of everybody's reach.
  */
 export interface ClientBudget {
-  /** Never rejects. */
-  take(client: BudgetClient, amount: Amount): Promise<BudgetVerdict>
+  /** `isInLine`: clients take turns in line, so only the share of the day applies. Never rejects. */
+  take(client: BudgetClient, amount: Amount, isInLine?: boolean): Promise<BudgetVerdict>
 }
 
 export interface ClientBudgetOptions {
@@ -47,23 +41,6 @@ export interface ClientBudgetOptions {
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number
 }
-
-/** What is taken, where and when: the same for both stores. */
-export interface Take {
-  client: BudgetClient
-  amount: Amount
-  nowMs: number
-  dayEndMs: number
-}
-
-export interface BudgetSettings {
-  limits: QuotaLimits
-  bucketMs: number
-  sharePerDay: number
-}
-
-/** A use is forgotten between one window and one window and a bucket after it. */
-export const bucketsPerWindow = 12
 
 export function createClientBudget(options: ClientBudgetOptions): ClientBudget {
   const { redis, pool, limits, windowMs, sharePerDay, onFault = () => {}, clock = Date.now } = options
@@ -86,9 +63,9 @@ export function createClientBudget(options: ClientBudgetOptions): ClientBudget {
     }
   }
   return {
-    async take(client, amount) {
+    async take(client, amount, isInLine = false) {
       const nowMs = clock()
-      const take: Take = { client, amount, nowMs, dayEndMs: endOfDay(nowMs) }
+      const take: Take = { client, amount, isInLine, nowMs, dayEndMs: endOfDay(nowMs) }
       const retryAfterMs = await inOrder(
         async () => (await shared?.take(take)) ?? 0,
         () => memory.take(take),
@@ -143,7 +120,7 @@ class RedisBudget {
   }
 
   /** Milliseconds to wait; 0 when it was taken. A negative amount is given back. */
-  async take({ client, amount, nowMs, dayEndMs }: Take): Promise<number> {
+  async take({ client, amount, isInLine, nowMs, dayEndMs }: Take): Promise<number> {
     const { limits, bucketMs, sharePerDay } = this.#settings
     const newest = Math.floor(nowMs / bucketMs)
     const buckets = Array.from({ length: bucketsPerWindow + 1 }, (_, n) => `bucket:${newest - bucketsPerWindow + n}`)
@@ -164,6 +141,7 @@ class RedisBudget {
       limits.rpd,
       limits.tpd,
       sharePerDay,
+      isInLine ? 1 : 0,
     )
     return waitMs
   }

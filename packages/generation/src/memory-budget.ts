@@ -1,4 +1,38 @@
-import { type Amount, type BudgetSettings, bucketsPerWindow, type Take } from './client-budget.ts'
+import type { QuotaLimits } from '@knowalledge/quota-client'
+
+/** Whose part of the quota a call takes. */
+export interface BudgetClient {
+  /** Such as `tenant school-a`, `browser 3f…` or `address 192.0.2.1`. */
+  id: string
+  /** Of an anonymous client: all of one address together have a share, too. */
+  address?: string | undefined
+  /** A tenant with limits of its own is bounded by them alone; its calls count as those of others. */
+  hasOwnLimits?: boolean | undefined
+}
+
+export interface Amount {
+  requests: number
+  tokens: number
+}
+
+/** What is taken, where and when: the same for both stores. */
+export interface Take {
+  client: BudgetClient
+  amount: Amount
+  /** The call waits in line, where clients take turns. */
+  isInLine: boolean
+  nowMs: number
+  dayEndMs: number
+}
+
+export interface BudgetSettings {
+  limits: QuotaLimits
+  bucketMs: number
+  sharePerDay: number
+}
+
+/** A use is forgotten between one window and one window and a bucket after it. */
+export const bucketsPerWindow = 12
 
 /** Requests and tokens by whose they are: of all, of a client (`c:…`) or of an address (`a:…`). */
 type Use = Map<string, Amount>
@@ -53,7 +87,7 @@ export class MemoryBudget {
   }
 
   #mayTake(
-    { client, amount }: Take,
+    { client, amount, isInLine }: Take,
     { atMs, othersUntilMs, elsewhereUntilMs }: { atMs: number; othersUntilMs: number; elsewhereUntilMs: number },
   ): boolean {
     const { sharePerDay } = this.#settings
@@ -61,7 +95,7 @@ export class MemoryBudget {
     const isOverDay = units.some(
       (unit) => ofDay[unit] + amount[unit] > Math.max(1, Math.floor(sharePerDay * this.#limits.day[unit])),
     )
-    if (isOverDay) return false
+    if (isOverDay || isInLine) return !isOverDay
     if (atMs < othersUntilMs && !this.#fits(`c:${client.id}`, amount, { atMs, part: 0.5 })) return false
     if (client.address === undefined || atMs >= elsewhereUntilMs) return true
     return this.#fits(`a:${client.address}`, amount, { atMs, part: 0.75 })
