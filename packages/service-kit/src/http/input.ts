@@ -45,6 +45,16 @@ export function trimTexts({ body, query }: FastifyRequest, _reply: FastifyReply,
   done()
 }
 
+/** For `preValidation`: optional fields of the body that are no strings count as absent, so that they fail no request. */
+export function ignoreUnlessText(...names: string[]) {
+  return ({ body }: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
+    if (typeof body === 'object' && body !== null)
+      for (const name of names)
+        if (typeof (body as Record<string, unknown>)[name] !== 'string') delete (body as Record<string, unknown>)[name]
+    done()
+  }
+}
+
 function isHalfCharacter(value: unknown): boolean {
   return typeof value === 'string' && !value.isWellFormed()
 }
