@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { buildApp as buildGateway } from '@knowalledge/gateway'
 import { loadConfig as loadGatewayConfig } from '@knowalledge/gateway/config'
 import { buildEmulator } from '@knowalledge/gemini-emulator'
@@ -85,7 +86,8 @@ function docsUrl(url: string, adminPort: number | undefined): string {
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {
-  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given }
+  const GATEWAY_SECRET = given.GATEWAY_SECRET || randomBytes(32).toString('hex')
+  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given, GATEWAY_SECRET }
   return env.REDIS_URL || env.REDIS_HOST ? env : { ...env, REDIS_ENABLED: 'false' }
 }
 

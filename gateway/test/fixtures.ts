@@ -45,6 +45,8 @@ export async function gatewayForTest(
     IMAGE_GENERATION_URL: dead,
     UPSTREAM_CHECK_MS: '0',
     RATE_LIMIT_PER_MINUTE: '0',
+    RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '0',
+    MAX_IN_FLIGHT_PER_CLIENT: '0',
     ...env,
   })
   const requestCounts = { redis: undefined, onFault: () => {} }

@@ -105,7 +105,14 @@ t.test('on whose behalf it asks, with its limits, the gateway says and nobody el
   ]
   const prepare = (app: App) => {
     app.addHook('onRequest', async (request) => {
-      request.caller = { kind: 'key', id: 'k', tenant: tenants[seen.length], address: '192.0.2.1' }
+      request.caller = {
+        kind: 'key',
+        id: 'k',
+        keyId: 'k',
+        browser: undefined,
+        tenant: tenants[seen.length],
+        address: '192.0.2.1',
+      }
     })
   }
   const { url, logged } = await gatewayForTest(t, { TEXT_GENERATION_URL }, { prepare })

@@ -4,6 +4,7 @@ import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
 import { connectRedis, type RedisConnection, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
+import { type ClientBudget, createClientBudget } from './client-budget.ts'
 import { decodeError, encodeError } from './errors.ts'
 import { logHolds, quotaChecks, quotaOptions, redisDisabled } from './quota.ts'
 import type { ServiceConfig } from './settings.ts'
@@ -11,6 +12,7 @@ import type { ServiceConfig } from './settings.ts'
 /** What stands behind a service: the shared quota, the shared cache, and Google. */
 export interface Backends {
   quota: QuotaClient
+  budget: ClientBudget
   cache: ResponseCache
   gemini: Gemini
   /** For `/ready`. */
@@ -33,11 +35,18 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
     connectRedis(config, { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
+  const options = quotaOptions(config)
   const quota = createQuotaClient({
     redis: quotaRedis,
-    ...quotaOptions(config),
+    ...options,
     onFault: faults.of('quota'),
     onHold: logHolds(log),
+  })
+  const budget = createClientBudget({
+    redis: quotaRedis,
+    ...options,
+    sharePerDay: config.CLIENT_SHARE_PER_DAY,
+    onFault: faults.of('client budget'),
   })
   const cache = createResponseCache({
     redis: cacheRedis,
@@ -56,6 +65,7 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
   if (apiKey === undefined) log.warn('GEMINI_API_KEY is not set: every answer that is not cached will be a 503')
   return {
     quota,
+    budget,
     cache,
     gemini,
     checks: {

@@ -58,7 +58,7 @@ export function errorShape(status: number, description: string, more: { fields?:
 }
 
 const quotaFields = {
-  limit_type: Type.Optional(Type.Enum(['rpm', 'rpd', 'tpm', 'tpd', 'upstream'])),
+  limit_type: Type.Optional(Type.Enum(['rpm', 'rpd', 'tpm', 'tpd', 'upstream', 'client'])),
   retry_after: Type.Optional(Type.String({ description: 'Wait that is enough, such as `37 seconds`' })),
   tenant: Type.Optional(Type.String({ description: "Whose own limit it is; absent for the shared quota's" })),
 }

@@ -2,6 +2,7 @@ import type { GeminiError } from '@knowalledge/gemini'
 import type { HoldCause, LimitType, Refused, Tenant } from '@knowalledge/quota-client'
 import { HttpError } from '@knowalledge/service-kit'
 import { type ApiErrorName, apiError } from './errors.ts'
+import type { ClientRefused } from './reserve.ts'
 
 /** The error for a client when Gemini failed. Internals stay in `cause`, for the log. */
 export function geminiFailure(error: GeminiError): HttpError {
@@ -48,7 +49,8 @@ const holdReasons: Record<HoldCause, string> = {
 }
 
 /** The error for a client when the shared quota refuses. */
-export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'> | ClientRefused): HttpError {
+  if (refused.reason === 'client') return shareRefusal(refused.retryAfterMs)
   const { reason, limitType, limit, retryAfterMs, tenant, cause } = refused
   const whose = tenant === undefined ? {} : { tenant }
   const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
@@ -56,11 +58,7 @@ export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'>): Ht
     const message = `This request can never fit the quota${ofTenant}: ${limitText(limitType, limit)}.`
     return apiError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
   }
-  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
-  const retry = {
-    fields: { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
-    retryAfterSeconds: seconds,
-  }
+  const { seconds, ...retry } = waitOf(retryAfterMs)
   if (reason === 'unavailable')
     return apiError('quota_unavailable', `New answers are not available right now. Try again in ${seconds} s.`, retry)
   if (reason === 'hold') {
@@ -75,6 +73,18 @@ export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'>): Ht
     ...retry,
     fields: { limit_type: limitType, ...retry.fields, ...whose },
   })
+}
+
+function shareRefusal(retryAfterMs: number): HttpError {
+  const { seconds, ...retry } = waitOf(retryAfterMs)
+  const message = `This client has used its share of new answers, and others are asking. Try again in ${seconds} s.`
+  return apiError('quota_exceeded', message, { ...retry, fields: { limit_type: 'client', ...retry.fields } })
+}
+
+function waitOf(retryAfterMs: number) {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  const fields = { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` }
+  return { seconds, fields, retryAfterSeconds: seconds }
 }
 
 /** A presentation whose new explanations exceed what batch calls may ever take at once. */
@@ -97,10 +107,11 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof HttpError && refusals.has(error.code)
 }
 
-/** True for a refusal by the limits of another tenant than this client's. */
-export function isOfAnotherTenant(error: unknown, own: Tenant | undefined): boolean {
+/** True for a refusal by the limits of another tenant than this client's, or, of a call that it waited for, by another's share. */
+export function isOfAnotherClient(error: unknown, own: Tenant | undefined, hasWaited: boolean): boolean {
   if (!(error instanceof HttpError)) return false
-  const { tenant } = error.fields
+  const { tenant, limit_type } = error.fields
+  if (limit_type === 'client') return hasWaited
   return tenant !== undefined && tenant !== own?.id
 }
 

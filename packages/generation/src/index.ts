@@ -7,6 +7,7 @@ export {
   questionErrors,
   upstreamErrors,
 } from './errors.ts'
+export { gatewaySecretFaults } from './gateway-headers.ts'
 export { createGeneration, type GenerationOptions } from './generation.ts'
 export type { QuotaConfig } from './quota.ts'
 export { answerKey } from './run.ts'

@@ -45,6 +45,11 @@ export const quotaSettings = {
     'Service instances for which QUOTA_OUTAGE_RPM is set aside; required with it',
     { default: 0, minimum: 0, maximum: 10_000 },
   ),
+  CLIENT_SHARE_PER_DAY: setting.number("Part of a day's requests and tokens that one client may use; 1: all", {
+    default: 0.25,
+    exclusiveMinimum: 0,
+    maximum: 1,
+  }),
   QUOTA_ADAPTIVE_ESTIMATES: setting.flag('false: reserve the same tokens for good; true: learn what calls use', {
     default: true,
   }),

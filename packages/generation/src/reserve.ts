@@ -1,28 +1,51 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Metrics } from '@knowalledge/metrics'
-import type { QuotaClient, ReserveRequest, Verdict } from '@knowalledge/quota-client'
+import type { QuotaClient, Reservation, ReserveRequest, Verdict } from '@knowalledge/quota-client'
 import { inSpan } from '@knowalledge/service-kit'
+import type { Amount, ClientBudget } from './client-budget.ts'
 import type { RunContext } from './types.ts'
 
 /** How long a call waits at most for a Redis that cannot be used, or for the end of a hold: a restart of Redis takes less. */
 const longestWaitMs = 5_000
 const retryMs = 150
 
+/** The client has used its share of the quota. */
+export interface ClientRefused {
+  granted: false
+  reason: 'client'
+  limitType: 'client'
+  retryAfterMs: number
+}
+
+interface ReserveTools {
+  quota: Pick<QuotaClient, 'reserve'>
+  budget?: ClientBudget | undefined
+  metrics: Metrics
+  timeoutMs: number
+}
+
 /**
- * Reserves, and notes the verdict in the run's outcome and the metrics. Tries again when nothing can be reserved for a moment,
- * for half of the call's time at most, so that the client learns the reason. Ends early when the run's signal aborts.
+ * Reserves within the client's share, and notes the verdict in the run's outcome and the metrics. Tries again when nothing can
+ * be reserved for a moment, for half of the call's time at most, so that the client learns the reason. Ends early when the
+ * run's signal aborts.
  */
 export async function reserve(
   amount: Omit<ReserveRequest, 'tenant'>,
-  { quota, metrics, timeoutMs }: { quota: Pick<QuotaClient, 'reserve'>; metrics: Metrics; timeoutMs: number },
-  { tenant, outcome, signal }: Pick<RunContext, 'tenant' | 'outcome' | 'signal'>,
-): Promise<Verdict> {
+  { quota, budget, metrics, timeoutMs }: ReserveTools,
+  { tenant, client, outcome, signal }: Pick<RunContext, 'tenant' | 'client' | 'outcome' | 'signal'>,
+): Promise<Verdict | ClientRefused> {
   const giveUpAtMs = performance.now() + Math.min(longestWaitMs, timeoutMs / 2)
   const verdict = await inSpan('quota.reserve', { ...amount }, async () => {
+    const share = client && (await budget?.take(client, amount))
+    if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
       const verdict = await quota.reserve({ ...amount, tenant })
       const leftMs = giveUpAtMs - performance.now()
-      if (!isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) return verdict
+      if (!isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
+        if (share && verdict.granted) return { ...verdict, reservation: ofShare(verdict.reservation, share.giveBack) }
+        await share?.giveBack(amount)
+        return verdict
+      }
       await sleep(retryMs, undefined, { signal }).catch(() => {}) // aborted: seen after one more try
     }
   })
@@ -31,6 +54,22 @@ export async function reserve(
   if (!verdict.granted && verdict.reason !== 'hold' && verdict.reason !== 'unavailable')
     metrics.quotaExceeded(verdict.limitType)
   return verdict
+}
+
+/** The reservation, whose release gives back the client's share as well. */
+function ofShare(reservation: Reservation, giveBack: (amount: Amount) => Promise<void>): Reservation {
+  const { requests, tokens } = reservation
+  return {
+    requests,
+    tokens,
+    start: () => reservation.start(),
+    settle: (actualTokens) => reservation.settle(actualTokens),
+    release() {
+      reservation.release()
+      void giveBack({ requests, tokens })
+    },
+    split: (parts) => reservation.split(parts).map((part) => ofShare(part, giveBack)),
+  }
 }
 
 /** True for a refusal that may end within `leftMs`. */

@@ -3,7 +3,7 @@ import { type GeminiAnswer, GeminiError } from '@knowalledge/gemini'
 import type { Reservation } from '@knowalledge/quota-client'
 import { type Answer, answerTags, type Claim, cacheKey, type Produced } from '@knowalledge/response-cache'
 import { HttpError, inSpan } from '@knowalledge/service-kit'
-import { geminiFailure, isOfAnotherTenant, isRefusal, quotaRefusal, tookTooLong, unusableAnswer } from './failures.ts'
+import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, tookTooLong, unusableAnswer } from './failures.ts'
 import type { Group } from './group.ts'
 import { reserve } from './reserve.ts'
 import {
@@ -84,7 +84,7 @@ export class Run<T> {
 
   /**
    * A refusal of another client's call may not apply to this one, which then claims again: once for a refusal by the shared
-   * quota, which may have been requested for a whole presentation; as often as it was another tenant's own limit.
+   * quota, which may have been requested for a whole presentation; as often as it was another client's own limit or share.
    */
   async #resultOf(first: Claim<T>): Promise<Answer<T>> {
     let claim = first
@@ -92,8 +92,9 @@ export class Run<T> {
       try {
         return await claim.result
       } catch (error) {
-        const isAnothers = isFirst && claim.state === 'wait' && isRefusal(error)
-        if (!isAnothers && !isOfAnotherTenant(error, this.#context.tenant)) throw error
+        const hasWaited = claim.state === 'wait'
+        const isAnothers = isFirst && hasWaited && isRefusal(error)
+        if (!isAnothers && !isOfAnotherClient(error, this.#context.tenant, hasWaited)) throw error
       }
       claim = await this.claim()
     }

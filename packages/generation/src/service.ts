@@ -15,6 +15,7 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Backends, openBackends } from './backends.ts'
 import { errorStatus } from './errors.ts'
+import { readClient, requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
 import type { ServiceConfig } from './settings.ts'
 import { readTenant } from './tenant.ts'
@@ -48,7 +49,7 @@ export async function createGenerationApp(
   options: GenerationAppOptions,
 ): Promise<{ app: App; tools: GenerationTools }> {
   const { service, description, model, operations, config, backends, logger } = options
-  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const { quota, budget, cache, gemini, checks, redisCircuit } = backends
   const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service,
@@ -61,8 +62,10 @@ export async function createGenerationApp(
     redisCircuit,
   })
   await app.register(utf8Json)
+  if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
   const generation = createGeneration({
     quota,
+    budget,
     cache,
     metrics,
     timeoutMs: config.GEMINI_TIMEOUT_MS,
@@ -71,11 +74,12 @@ export async function createGenerationApp(
   return { app, tools: { generation, gemini, metrics, cache } }
 }
 
-/** The run context of a request. Throws HttpError `invalid_input` for a malformed `X-Tenant`. */
+/** The run context of a request. Throws HttpError `invalid_input` for a malformed `X-Tenant` or `X-Client`. */
 export function contextOf(request: FastifyRequest, reply: FastifyReply): RunContext {
-  const tenant = readTenant(request.headers['x-tenant']) // of the gateway: no one else reaches a service
+  const tenant = readTenant(request.headers['x-tenant'])
   if (tenant) request.outcome.tenant = tenant.id
-  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant }
+  const client = readClient(request, tenant)
+  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant, client }
 }
 
 export interface ServiceDefinition<Config extends ServiceConfig> {

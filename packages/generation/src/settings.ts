@@ -1,6 +1,7 @@
 import { redisSettings } from '@knowalledge/redis-kit'
 import { serverSettings, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
+import { gatewaySettings } from './gateway-headers.ts'
 import { quotaSettings } from './quota.ts'
 
 const cacheSettings = {
@@ -49,6 +50,7 @@ const geminiSettings = {
 export const serviceSettings = (defaultPort: number) =>
   Type.Object({
     ...serverSettings(defaultPort),
+    ...gatewaySettings,
     ...geminiSettings,
     ...redisSettings,
     ...quotaSettings,

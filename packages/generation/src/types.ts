@@ -2,6 +2,7 @@ import type { GeminiAnswer } from '@knowalledge/gemini'
 import type { ContentType, Endpoint, Metrics } from '@knowalledge/metrics'
 import type { Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
+import type { BudgetClient, ClientBudget } from './client-budget.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
 /** One request to Gemini, with everything that its path needs to know. */
@@ -68,6 +69,8 @@ export interface GenerationAnswer<T> {
 /** What all runs of a process share. */
 export interface RunTools {
   quota: QuotaClient
+  /** Divides the quota among clients. Absent: it goes to whoever calls first. */
+  budget?: ClientBudget | undefined
   cache: ResponseCache
   metrics: Metrics
   estimates: TokenEstimates
@@ -86,6 +89,8 @@ export interface RunContext {
   outcome: RunOutcome
   /** Its own limits apply beside the shared ones. */
   tenant?: Tenant | undefined
+  /** Whose share of the quota its calls take. */
+  client?: BudgetClient | undefined
 }
 
 /** The calls that this request led; empty for an answer from the cache or from another request's call. */

@@ -17,7 +17,7 @@ export const endpoints = [
 ] as const
 export type Endpoint = (typeof endpoints)[number]
 
-export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream'] as const
+export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream', 'client'] as const
 export type QuotaLimitType = (typeof quotaLimitTypes)[number]
 
 export const imageSources = ['gemini', 'imagen', 'cache', 'fallback'] as const

@@ -122,8 +122,9 @@ local same = known == pool[INCARNATION]
 local mayTake = same
 if adjustments ~= '' or tenantAdjustments ~= '' then
   -- A duplicate of a call, one that was overtaken, or one of a member that has left takes nothing back.
-  mayTake = same and isListed and tonumber(call) > tonumber(redis.call('HGET', KEY, 'call ' .. member) or 0)
-  write('call ' .. member, call)
+  local isNew = tonumber(call) > tonumber(redis.call('HGET', KEY, 'call ' .. member) or 0)
+  mayTake = same and isListed and isNew
+  if isNew then write('call ' .. member, call) end -- an older one would let the duplicates of newer ones in again
   adjustAll(pool, adjustments, same, mayTake)
 end
 

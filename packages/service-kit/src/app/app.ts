@@ -65,7 +65,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     clientErrorHandler: answerUnparsable,
     frameworkErrors: answerBadUrl as never, // its type is generic over routes that are not known yet
     // Coercion would turn `{"topic": 5}` into "5" and a single string into a list; a wrong type is the client's error.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   routeMalformedRequests(app.server)
