@@ -18,6 +18,7 @@ const asked = [
   'if-none-match',
   'if-range',
   'last-event-id',
+  'prefer',
   'range',
   'traceparent',
   'tracestate',

@@ -167,7 +167,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     const isWhole = isSmall(headers) && statusCode !== 204 && statusCode !== 304
     const body = isWhole ? nothing : new AnswerBody(controller)
     this.#answer = { statusCode, headers, body }
+    if (String(headers['content-type']).startsWith('text/event-stream')) this.#leaveFlight()
     if (!isWhole) this.#job.answered(null, this.#answer)
+  }
+
+  /** A client that waits in line for minutes costs next to nothing, and takes no place from others. */
+  #leaveFlight(): void {
+    this.onEnd()
+    this.onEnd = () => {}
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

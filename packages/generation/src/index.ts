@@ -1,4 +1,5 @@
 export { type Backends, openBackends } from './backends.ts'
+export { contextOf } from './context.ts'
 export {
   answerHeaders,
   errorResponses,
@@ -9,10 +10,10 @@ export {
 } from './errors.ts'
 export { gatewaySecretFaults } from './gateway-headers.ts'
 export { createGeneration, type GenerationOptions } from './generation.ts'
+export { answerLearning } from './learning-reply.ts'
 export type { QuotaConfig } from './quota.ts'
 export { answerKey } from './run.ts'
 export {
-  contextOf,
   createGenerationApp,
   type GenerationTools,
   runService,

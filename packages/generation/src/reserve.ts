@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Metrics } from '@knowalledge/metrics'
-import type { QuotaClient, Reservation, ReserveRequest, Verdict } from '@knowalledge/quota-client'
+import type { Place, QuotaClient, Reservation, ReserveRequest, Verdict } from '@knowalledge/quota-client'
 import { inSpan } from '@knowalledge/service-kit'
 import type { Amount, ClientBudget } from './client-budget.ts'
-import type { RunContext } from './types.ts'
+import type { RunContext, RunWait } from './types.ts'
 
 /** How long a call waits at most for a Redis that cannot be used, or for the end of a hold: a restart of Redis takes less. */
 const longestWaitMs = 5_000
@@ -32,16 +32,21 @@ interface ReserveTools {
 export async function reserve(
   amount: Omit<ReserveRequest, 'tenant'>,
   { quota, budget, metrics, timeoutMs }: ReserveTools,
-  { tenant, client, outcome, signal }: Pick<RunContext, 'tenant' | 'client' | 'outcome' | 'signal'>,
+  { tenant, client, outcome, signal, wait }: Pick<RunContext, 'tenant' | 'client' | 'outcome' | 'signal' | 'wait'>,
 ): Promise<Verdict | ClientRefused> {
   const giveUpAtMs = performance.now() + Math.min(longestWaitMs, timeoutMs / 2)
   const verdict = await inSpan('quota.reserve', { ...amount }, async () => {
-    const share = client && (await budget?.take(client, amount))
+    const share = client && (await budget?.take(client, amount, wait !== undefined))
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
-      const verdict = await quota.reserve({ ...amount, tenant })
+      const verdict = wait
+        ? await inLine(wait, { ...amount, tenant, client: client?.id }, { quota, signal }).catch(async (error) => {
+            await share?.giveBack(amount)
+            throw error
+          })
+        : await quota.reserve({ ...amount, tenant })
       const leftMs = giveUpAtMs - performance.now()
-      if (!isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
+      if (wait || !isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
         if (share && verdict.granted) return { ...verdict, reservation: ofShare(verdict.reservation, share.giveBack) }
         await share?.giveBack(amount)
         return verdict
@@ -54,6 +59,28 @@ export async function reserve(
   if (!verdict.granted && verdict.reason !== 'hold' && verdict.reason !== 'unavailable')
     metrics.quotaExceeded(verdict.limitType)
   return verdict
+}
+
+/** Waits for one of the request's places, then in line. Rejects with the reason of `signal`, or with the instance's closing. */
+async function inLine(
+  { untilMs, places, line, closing, onPlace }: RunWait,
+  request: ReserveRequest,
+  { quota, signal }: { quota: Pick<QuotaClient, 'reserve'>; signal: AbortSignal },
+): Promise<Verdict> {
+  const either = AbortSignal.any([signal, closing])
+  await places.take(either)
+  const ticket = {}
+  const onWaiting = (place: Place) => {
+    line.set(ticket, performance.now() + place.startsInMs)
+    if (line.get(ticket) === Math.min(...line.values())) onPlace?.(place)
+  }
+  try {
+    const maxWaitMs = Math.max(0, Math.floor(untilMs - performance.now()))
+    return await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
+  } finally {
+    line.delete(ticket)
+    places.leave()
+  }
 }
 
 /** The reservation, whose release gives back the client's share as well. */

@@ -57,7 +57,10 @@ export class Run<T> {
     return await inSpan('cache.claim', { operation: this.#spec.operation }, () =>
       cache.claim<T>(key, {
         produce: (unwanted) => this.#produce(unwanted, group),
-        signal: AbortSignal.any([this.#context.signal, AbortSignal.timeout(timeoutMs + clientGraceMs)]),
+        signal: AbortSignal.any([
+          this.#context.signal,
+          AbortSignal.timeout(timeoutMs + clientGraceMs + this.#waitMs()),
+        ]),
         tags: answerTags(this.#spec),
       }),
     )
@@ -109,12 +112,20 @@ export class Run<T> {
     const { metrics, random, timeoutMs } = this.#tools
     const { operation, askAgain } = this.#spec
     const grouped = await group?.take()
-    const signal = AbortSignal.any([unwanted, AbortSignal.timeout(timeoutMs)])
+    const inTime = () => AbortSignal.any([unwanted, AbortSignal.timeout(timeoutMs)])
+    let signal = inTime()
     const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, none: 0 }
-    let reservation = grouped ?? (await this.#reserve(signal))
+    // The time in line is the client's and not the call's.
+    const reserveAgain = async () => {
+      if (!this.#context.wait) return await this.#reserve(signal)
+      const reservation = await this.#reserve(unwanted)
+      signal = inTime()
+      return reservation
+    }
+    let reservation = grouped ?? (await reserveAgain())
     for (let delayMs = retryBaseMs; ; delayMs *= 2) {
       // A grant that is too old stays charged; the call needs another one.
-      while (!reservation.start()) reservation = await this.#reserve(signal)
+      while (!reservation.start()) reservation = await reserveAgain()
       const outcome = await this.#attempt(reservation, signal)
       if ('accepted' in outcome) {
         const { value, passed } = outcome.accepted
@@ -125,12 +136,17 @@ export class Run<T> {
       if (left[remedy]-- === 0) throw error
       try {
         if (remedy === 'retry') await sleep(random() * delayMs, undefined, { signal })
-        reservation = await this.#reserve(signal)
+        reservation = await reserveAgain()
       } catch (cause) {
         // Out of time or quota: the failure that was to be retried is the result.
         throw signal.aborted || cause instanceof HttpError ? error : cause
       }
     }
+  }
+
+  #waitMs(): number {
+    const { wait } = this.#context
+    return wait ? Math.max(0, Math.ceil(wait.untilMs - performance.now())) : 0
   }
 
   async #reserve(signal: AbortSignal): Promise<Reservation> {

@@ -3,7 +3,6 @@ import { createMetrics, type Endpoint, type Metrics } from '@knowalledge/metrics
 import type { ResponseCache } from '@knowalledge/response-cache'
 import {
   type App,
-  clientSignal,
   createLogger,
   createServiceApp,
   type Logger,
@@ -12,14 +11,13 @@ import {
   startTracing,
   utf8Json,
 } from '@knowalledge/service-kit'
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Backends, openBackends } from './backends.ts'
-import { errorStatus } from './errors.ts'
-import { readClient, requireGateway } from './gateway-headers.ts'
+import { apiError, errorStatus } from './errors.ts'
+import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
+import type { Waiting } from './learning-reply.ts'
 import type { ServiceConfig } from './settings.ts'
-import { readTenant } from './tenant.ts'
-import type { Generation, RunContext } from './types.ts'
+import type { Generation } from './types.ts'
 
 export interface ServiceOptions<Config extends ServiceConfig = ServiceConfig> {
   config: Config
@@ -42,6 +40,7 @@ export interface GenerationTools {
   gemini: Gemini
   metrics: Metrics
   cache: ResponseCache
+  waiting: Waiting
 }
 
 /** The app of a service, ready for its routes, and what these work with. */
@@ -71,15 +70,16 @@ export async function createGenerationApp(
     timeoutMs: config.GEMINI_TIMEOUT_MS,
     adaptiveEstimates: config.QUOTA_ADAPTIVE_ESTIMATES,
   })
-  return { app, tools: { generation, gemini, metrics, cache } }
-}
-
-/** The run context of a request. Throws HttpError `invalid_input` for a malformed `X-Tenant` or `X-Client`. */
-export function contextOf(request: FastifyRequest, reply: FastifyReply): RunContext {
-  const tenant = readTenant(request.headers['x-tenant'])
-  if (tenant) request.outcome.tenant = tenant.id
-  const client = readClient(request, tenant)
-  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant, client }
+  const closing = new AbortController()
+  app.addHook('preClose', async () => {
+    closing.abort(apiError('service_unavailable', 'This instance is closing. Send the request again.'))
+  })
+  const waiting = {
+    maxWaitSeconds: config.MAX_WAIT_SECONDS,
+    maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
+    closing: closing.signal,
+  }
+  return { app, tools: { generation, gemini, metrics, cache, waiting } }
 }
 
 export interface ServiceDefinition<Config extends ServiceConfig> {

@@ -46,12 +46,26 @@ const geminiSettings = {
   }),
 }
 
+const waitSettings = {
+  MAX_WAIT_SECONDS: setting.wholeNumber('Longest wait in line for a request with `Prefer: wait=N`; 0: none waits', {
+    default: 30,
+    minimum: 0,
+    maximum: 600,
+  }),
+  MAX_STREAM_WAIT_SECONDS: setting.wholeNumber('The same for a request that accepts server-sent events', {
+    default: 300,
+    minimum: 0,
+    maximum: 3_600,
+  }),
+}
+
 /** Everything that a service reads. */
 export const serviceSettings = (defaultPort: number) =>
   Type.Object({
     ...serverSettings(defaultPort),
     ...gatewaySettings,
     ...geminiSettings,
+    ...waitSettings,
     ...redisSettings,
     ...quotaSettings,
     ...cacheSettings,

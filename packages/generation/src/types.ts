@@ -1,8 +1,9 @@
 import type { GeminiAnswer } from '@knowalledge/gemini'
 import type { ContentType, Endpoint, Metrics } from '@knowalledge/metrics'
-import type { Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
+import type { Place, Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
+import type { Places } from './places.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
 /** One request to Gemini, with everything that its path needs to know. */
@@ -89,8 +90,23 @@ export interface RunContext {
   outcome: RunOutcome
   /** Its own limits apply beside the shared ones. */
   tenant?: Tenant | undefined
-  /** Whose share of the quota its calls take. */
+  /** Whose share of the quota its calls take, and whose turn it is in line. */
   client?: BudgetClient | undefined
+  /** Absent: what cannot start now is refused. */
+  wait?: RunWait | undefined
+}
+
+export interface RunWait {
+  /** On the clock of `performance.now()`. */
+  untilMs: number
+  /** Those that all runs of the request may have in line. */
+  places: Places
+  /** When those start that are in line now, on the same clock. */
+  line: Map<object, number>
+  /** Aborts, with an HttpError, when this instance closes. */
+  closing: AbortSignal
+  /** Notified whenever the first start of the request's calls in line has moved. */
+  onPlace?(place: Place): void
 }
 
 /** The calls that this request led; empty for an answer from the cache or from another request's call. */
@@ -105,14 +121,18 @@ export interface RunOutcome {
 export interface GenerationLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
+  error(fields: object, message: string): void
 }
 
 export interface Generation {
   /** One answer: from the cache, from a call in flight, from Gemini, or a stale copy. Throws HttpError. */
   run<T>(spec: GenerationSpec<T>, context: RunContext): Promise<GenerationAnswer<T>>
   /**
-   * Several answers at once. Those that need a call are reserved together, all or nothing; each falls back, fails or
-   * succeeds on its own. A rejected entry's reason is an HttpError.
+   * Several answers at once. Those that need a call are reserved together, all or nothing, or, where the client waits, line up
+   * one by one; each falls back, fails or succeeds on its own. `onSettled` gets them in the order of their completion. A rejected entry's reason is an HttpError.
    */
-  runAll<T>(specs: GenerationSpec<T>[], context: RunContext): Promise<PromiseSettledResult<GenerationAnswer<T>>[]>
+  runAll<T>(specs: GenerationSpec<T>[], context: RunContext, onSettled?: OnSettled<T>): Promise<Settled<T>[]>
 }
+
+export type Settled<T> = PromiseSettledResult<GenerationAnswer<T>>
+export type OnSettled<T> = (settled: Settled<T>, index: number) => void

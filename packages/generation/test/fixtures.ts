@@ -60,5 +60,5 @@ export function specOf(
 }
 
 export function contextOf(signal: AbortSignal = new AbortController().signal): RunContext {
-  return { signal, log: { info() {}, warn() {} }, outcome: {} }
+  return { signal, log: { info() {}, warn() {}, error() {} }, outcome: {} }
 }

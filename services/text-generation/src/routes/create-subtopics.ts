@@ -1,5 +1,6 @@
 import {
   answerHeaders,
+  answerLearning,
   contextOf,
   errorResponses,
   type GenerationAnswer,
@@ -46,8 +47,13 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
     },
     async (request, reply) => {
       const question = { topic: request.body.topic, language: chooseLanguage(request.body.language, request.headers) }
-      const answer = await tools.generation.run(subtopicsSpec(question, tools), contextOf(request, reply))
-      return reply.header('x-cache', answer.layer).send(shown(answer))
+      return await answerLearning(request, reply, {
+        waiting: tools.waiting,
+        work: async (context) => {
+          const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+          return { body: shown(answer), layer: answer.layer }
+        },
+      })
     },
   )
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import { answerHeaders, contextOf, errorResponses, type GenerationTools } from '@knowalledge/generation'
+import { answerHeaders, answerLearning, errorResponses, type GenerationTools } from '@knowalledge/generation'
 import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -43,7 +43,7 @@ export interface Image2TopicOptions {
 
 /** `POST /api/image2topic`: the topic that an image shows. */
 export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
-  const { generation, gemini } = tools
+  const { generation, gemini, waiting } = tools
   const uploads = new UploadMemory(maxUploadBytes, app.log)
   const decoders = new DecoderPool()
   app.addHook('onClose', () => decoders.close())
@@ -74,42 +74,47 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
         },
       },
       async (request, reply) => {
-        const context = contextOf(request, reply) // before the upload: its signal misses a client that left earlier
-        const buffer = new UploadBuffer(uploads)
-        try {
-          const question = await readQuestion(request, { buffer, decoders, signal: context.signal })
-          const language = chooseLanguage(question.language, request.headers)
-          const answer = await generation.run<Topic>(
-            {
-              operation: 'image2topic',
-              promptVersion: topicPromptVersion,
-              model: gemini.models.vision,
-              language: language.tag,
-              input: { sha256: question.sha256 },
-              priority: 'interactive',
-              estimatedTokens,
-              call: (signal) =>
-                gemini.describePicture({
-                  ...topicPrompt(language),
-                  schema: topicSchema,
-                  picture: question.image,
-                  signal,
-                }),
-              accept: (raw) => acceptTopic(raw, language),
-            },
-            context,
-          )
-          const { topic, qualityScore, warnings } = answer.value
-          return reply.header('x-cache', answer.layer).send({
-            generated_topic: topic,
-            quality_score: qualityScore,
-            warnings,
-            cached: answer.cached,
-            from_fallback: answer.fromFallback,
-          })
-        } finally {
-          buffer.release()
-        }
+        return await answerLearning(request, reply, {
+          waiting,
+          work: async (context) => {
+            const buffer = new UploadBuffer(uploads)
+            try {
+              const question = await readQuestion(request, { buffer, decoders, signal: context.signal })
+              const language = chooseLanguage(question.language, request.headers)
+              const answer = await generation.run<Topic>(
+                {
+                  operation: 'image2topic',
+                  promptVersion: topicPromptVersion,
+                  model: gemini.models.vision,
+                  language: language.tag,
+                  input: { sha256: question.sha256 },
+                  priority: 'interactive',
+                  estimatedTokens,
+                  call: (signal) =>
+                    gemini.describePicture({
+                      ...topicPrompt(language),
+                      schema: topicSchema,
+                      picture: question.image,
+                      signal,
+                    }),
+                  accept: (raw) => acceptTopic(raw, language),
+                },
+                context,
+              )
+              const { topic, qualityScore, warnings } = answer.value
+              const body = {
+                generated_topic: topic,
+                quality_score: qualityScore,
+                warnings,
+                cached: answer.cached,
+                from_fallback: answer.fromFallback,
+              }
+              return { body, layer: answer.layer }
+            } finally {
+              buffer.release()
+            }
+          },
+        })
       },
     ),
   )
