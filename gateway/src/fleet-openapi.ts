@@ -8,7 +8,7 @@ export interface OpenapiDocument {
 }
 
 /**
- * The services' documents and the gateway's own as one: what a client can reach through the door. A service that is
+ * The services' documents and the gateway's own as one: what a client can reach through the gateway. A service that is
  * down keeps the paths it was last seen with.
  */
 export function createFleetOpenapi({ all }: Upstreams, own: () => OpenapiDocument) {

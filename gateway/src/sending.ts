@@ -10,11 +10,11 @@ import type { Instance, Upstream } from './upstreams.ts'
 
 /**
  * An idle connection is closed from here, and sooner than a service that drains would end it (DRAIN_MS): a request is
- * never sent into a connection that is being closed. As many as there are requests: these are bounded at the door.
+ * never sent into a connection that is being closed. As many as there are requests: overload.ts bounds these.
  */
 const connections = { connections: null, pipelining: 1, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 }
 
-/** The longest a connection may take: enough for a lost packet to be sent again, little beside the patience with an answer. */
+/** The longest a connection may take: enough for a lost packet to be sent again, little beside the timeout of an answer. */
 const connectTimeoutMs = 2_000
 
 /**

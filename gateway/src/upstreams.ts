@@ -116,8 +116,8 @@ class WatchedInstance implements Instance {
   }
 
   async check({ intervalMs, signal }: Checking): Promise<void> {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(2 * intervalMs)])
-    const isReady = await answersWith200(`${this.url}/ready`, patience)
+    const timeout = AbortSignal.any([signal, AbortSignal.timeout(2 * intervalMs)])
+    const isReady = await answersWith200(`${this.url}/ready`, timeout)
     this.#leftOutUntilMs = isReady ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 

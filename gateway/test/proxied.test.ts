@@ -241,7 +241,7 @@ t.test('an upload that expects 100-continue, as curl sends it, is passed on', as
   t.equal(await text(response), 'undefined 5')
 })
 
-t.test('anything else ends at the door', async (t) => {
+t.test('anything else ends at the gateway', async (t) => {
   let calls = 0
   const TEXT_GENERATION_URL = await serviceForTest(t, (_request, response) => {
     calls++

@@ -107,7 +107,7 @@ t.test('events pass as they come: the head before the first, the first before th
 const worst = (logged: LogLine[]) => Math.max(...logged.map(({ level }) => level))
 const info = 30
 
-t.test('a client that goes away while it waits cancels what was asked for it, and that is no error', async (t) => {
+t.test('a client that goes away while it waits cancels its request, and that is no error', async (t) => {
   for (const method of ['GET', 'POST']) {
     const { url: TEXT_GENERATION_URL, exchange } = await conductedForTest(t)
     const { url, logged } = await gatewayForTest(t, { TEXT_GENERATION_URL })

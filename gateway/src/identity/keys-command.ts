@@ -15,7 +15,7 @@ export interface KeysContext {
 
 const dayMs = 86_400_000
 
-/** Does what was asked for, and tells of it. Throws ArgumentsError when there is no such key. */
+/** Carries a command out and describes the result. Throws ArgumentsError when there is no such key. */
 export async function runKeysCommand(command: KeysCommand, context: KeysContext): Promise<Said> {
   switch (command.name) {
     case 'create':
