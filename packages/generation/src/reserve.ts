@@ -39,7 +39,10 @@ export async function reserve(
     const share = client && (await budget?.take(client, amount))
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
-      const verdict = await quota.reserve({ ...amount, tenant })
+      const verdict = await quota.reserve({ ...amount, tenant, client: client?.id }).catch(async (error) => {
+        await share?.giveBack(amount)
+        throw error
+      })
       const leftMs = giveUpAtMs - performance.now()
       if (!isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
         if (share && verdict.granted) return { ...verdict, reservation: ofShare(verdict.reservation, share.giveBack) }
