@@ -24,6 +24,8 @@ export async function runKeysCommand(command: KeysCommand, context: KeysContext)
       return { note: await changeLimits(command, context) }
     case 'list':
       return list(command, context)
+    case 'audit':
+      return { out: (await context.keys.audit()).map((event) => JSON.stringify(event)).join('\n') }
     case 'revoke':
       if (!(await context.keys.revoke(command.id)))
         throw new ArgumentsError(`There is no key ${command.id}: \`list\` shows those that there are.`)
