@@ -80,7 +80,7 @@ t.test('reload and back keep what is there, and a cancelled lesson continues', a
   const { url, fault, noFaults } = await siteForTest(t)
   const { page, faults } = await pageForTest(t, url)
   await findSubtopics(page, 'Photosynthesis')
-  await fault({ kind: 'delay', delayMs: 60_000, match: { task: 'explanation' } })
+  await fault({ kind: 'delay', delayMs: 60_000 })
   await explain(page, 0, 1)
   await shoot(page, 'writing')
   await page.getByRole('button', { name: 'Cancel' }).click()
