@@ -37,7 +37,10 @@ async function explain(page: Page, ...places: number[]): Promise<void> {
 }
 
 const explained = (page: Page, count: number) =>
-  page.waitForFunction(`document.querySelectorAll('section.done').length === ${count}`)
+  page
+    .locator('section.done')
+    .nth(count - 1)
+    .waitFor()
 
 const looks = {
   'light-1440-en': { colorScheme: 'light', viewport: { width: 1440, height: 900 }, locale: 'en-US' },
@@ -139,7 +142,7 @@ t.test('a photo gives the topic, and can be seen', async (t) => {
     .toBuffer()
   await page.setInputFiles('input[type=file]', { name: 'leaf.png', mimeType: 'image/png', buffer })
   await page.getByRole('img', { name: 'Your photo' }).waitFor()
-  await page.waitForFunction(`document.querySelector('#topic').value !== ''`)
+  await page.locator('#topic:not(:placeholder-shown)').waitFor()
   await shoot(page, 'photo')
   t.strictSame(faults, [])
 })
