@@ -1,9 +1,9 @@
+import { redisOptions } from '@knowalledge/redis-kit'
 import type { TestRedisServer } from '@knowalledge/testing'
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis } from 'rate-limiter-flexible'
 import {
   createQuotaClient,
   type QuotaClient,
-  quotaRedisOptions,
   type Reservation,
   type Verdict,
 } from '../packages/quota-client/src/index.ts'
@@ -31,7 +31,7 @@ export function contenders(server: TestRedisServer): { list: Contender[]; close:
     disturbances.count += 1
   }
   const quota = createQuotaClient({
-    redis: server.connect(quotaRedisOptions()),
+    redis: server.connect(redisOptions()),
     pool: 'bench',
     limits,
     newPool: 'open',

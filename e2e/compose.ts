@@ -9,7 +9,7 @@ import type { Image } from './images.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** As `read_only: true`: any attempt to write a file fails. */
-const readOnly = 'NODE_OPTIONS=--permission --allow-fs-read=* --allow-addons --allow-worker'
+const readOnly = 'NODE_OPTIONS=--permission --allow-fs-read=* --allow-addons --allow-worker --allow-child-process'
 
 export interface ComposeService {
   image: string

@@ -1,5 +1,7 @@
-import { gif, jpeg, png, webp, webpFrames } from './hostile-pictures.ts'
+import { hostileImages } from '@knowalledge/testing'
 import { ending, post } from './hostile-request.ts'
+
+const { gif, jpeg, png, pngChunk, progressiveJpeg, webp, webpFrames } = hostileImages
 
 interface Part {
   /** The lines of its head; a file called `image` unless said otherwise. */
@@ -57,19 +59,29 @@ export const forms = [
   ...ending(413, 'payload_too_large', {
     'five thousand fields': form(manyParts(5_000)),
     'twenty-six parts': form([...manyParts(25), { content: pixel }]),
-    'a picture of 10 MiB and a byte': upload(Buffer.alloc(10 * 1024 * 1024 + 1)),
-    'a picture of 30 MiB': upload(Buffer.alloc(30 * 1024 * 1024)),
+    'an image of 10 MiB and a byte': upload(Buffer.alloc(10 * 1024 * 1024 + 1)),
+    'an image of 30 MiB': upload(Buffer.alloc(30 * 1024 * 1024)),
     'a PNG of 4 gigapixels': upload(png(65_535, 65_535, { rows: 1 })),
     'a PNG of 50.1 megapixels that is really there': upload(png(10_000, 5_010)),
     'a GIF with a frame of 4 gigapixels on a small screen': upload(gif([1, 1], [65_535, 65_535])),
     'a JPEG of 4 gigapixels': upload(jpeg(65_500, 65_500)),
     'a WebP of 268 megapixels': upload(webp(16_383, 16_383)),
     'a WebP of 150,000 frames': upload(webpFrames(150_000)),
+    'a progressive JPEG of 5,000 scans': upload(progressiveJpeg(7_000, 7_000, { scans: 5_000 })),
+    'a progressive JPEG that takes 294 MB decoded': upload(progressiveJpeg(7_000, 7_000, { components: 3 })),
+    'an interlaced PNG that takes 392 MB decoded': upload(
+      png(7_000, 7_000, { depth: 16, kind: 'rgba', interlaced: true }),
+    ),
+    'a PNG of 50 rows and a million columns': upload(png(1_000_000, 50)),
+    'a PNG of 100,000 chunks': upload(
+      png(7, 7, { extra: Buffer.concat(Array<Buffer>(100_000).fill(pngChunk('sPLT', Buffer.alloc(0)))) }),
+    ),
+    'a PNG with an Exif of 2 MiB': upload(png(8, 8, { extra: pngChunk('eXIf', Buffer.alloc(2 * 1024 * 1024)) })),
   }),
   ...ending(415, 'unsupported_media_type', {
     JSON: post('/api/image2topic', '{"image":"x"}', 'content-type: application/json'),
-    'a bare picture': post('/api/image2topic', pixel, 'content-type: image/png'),
-    'a bare picture of 9 MiB': post('/api/image2topic', Buffer.alloc(9 * 1024 * 1024), 'content-type: image/png'),
+    'a bare image': post('/api/image2topic', pixel, 'content-type: image/png'),
+    'a bare image of 9 MiB': post('/api/image2topic', Buffer.alloc(9 * 1024 * 1024), 'content-type: image/png'),
     'multipart/mixed': form([{ content: pixel }], { type: 'multipart/mixed; boundary=b' }),
     'a form inside the form': form([
       { head: `${imageHead}\r\ncontent-type: multipart/mixed; boundary=c`, content: '--c\r\n\r\nx\r\n--c--' },
@@ -80,7 +92,7 @@ export const forms = [
     'a PDF': upload('%PDF-1.7'),
     'a TIFF': upload('II*\0'),
     'a zip': upload('PK\x03\x04'),
-    'a picture in base64': upload(pixel.toString('base64')),
+    'an image in base64': upload(pixel.toString('base64')),
     'a space before a PNG': upload(Buffer.concat([Buffer.from(' '), pixel])),
   }),
 ]

@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib'
-import { png } from './hostile-pictures.ts'
+import { hostileImages } from '@knowalledge/testing'
 import { ending, get, post } from './hostile-request.ts'
 
 const subtopics = '/api/create_subtopics'
@@ -100,7 +100,7 @@ export const bodies = [
     'a form': ask('topic=x', 'application/x-www-form-urlencoded'),
     'a multipart form': ask('--x--', 'multipart/form-data; boundary=x'),
     'nonsense as content type': ask('{"topic":"x"}', '////;;;='),
-    'a picture': ask(png(1, 1), 'image/png'),
+    'an image': ask(hostileImages.png(1, 1), 'image/png'),
     'a gzip bomb': post(subtopics, gzipBomb, json, 'content-encoding: gzip'),
   }),
 ]

@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises'
-import { converse, type TestProcess } from '@knowalledge/testing'
+import { converse, hostileImages, type TestProcess } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import { fleetForTest } from './fleet.ts'
 import { form, forms, imageHead, upload } from './hostile-forms.ts'
 import { framing, headers, smuggled, targets } from './hostile-http.ts'
 import { bodies, queries } from './hostile-json.ts'
-
-import { gif, png, pngBomb } from './hostile-pictures.ts'
 import { get, type HostileRequest, head, post } from './hostile-request.ts'
 import { recordedGatewayForTest } from './recorder.ts'
 
+const { gif, png, pngBomb } = hostileImages
 const env = { LOG_LEVEL: 'error' }
 
 /** Ends at the gateway; the others are for a service to refuse. */

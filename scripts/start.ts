@@ -1,12 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { buildApp as buildGateway } from '@knowalledge/gateway'
 import { loadConfig as loadGatewayConfig } from '@knowalledge/gateway/config'
 import { buildEmulator } from '@knowalledge/gemini-emulator'
-import { openBackends } from '@knowalledge/generation'
+import { openBackends, type QuotaConfig } from '@knowalledge/generation'
 import { buildApp as buildImageGeneration } from '@knowalledge/image-generation'
 import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/config'
-import { createLogger, type Environment, type QuotaConfig, serve, start, startTracing } from '@knowalledge/service-kit'
+import { createLogger, type Environment, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
 import { buildApp as buildVision } from '@knowalledge/vision'
+import { loadConfig as loadVisionConfig } from '@knowalledge/vision/config'
 import type { FastifyInstance } from 'fastify'
 import { welcome } from './welcome.ts'
 
@@ -27,12 +29,17 @@ await start(async () => {
 
   const emulator = hasApiKey(env) ? undefined : buildEmulator({ limits: emulatedLimits(gatewayConfig) })
   const emulatorUrl = emulator && (await listen(emulator, 4))
-  const serviceConfig = loadServiceConfig(
-    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' },
-  )
+  const serviceEnv =
+    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' }
+  const serviceConfig = loadServiceConfig(serviceEnv)
   const backends = await openBackends(serviceConfig, logger)
   const options = { config: serviceConfig, backends, logger }
-  const services = [await buildTextGeneration(options), await buildVision(options), await buildImageGeneration(options)]
+  const visionOptions = { ...options, config: loadVisionConfig(serviceEnv) }
+  const services = [
+    await buildTextGeneration(options),
+    await buildVision(visionOptions),
+    await buildImageGeneration(options),
+  ]
   const [textGeneration = '', vision = '', imageGeneration = ''] = await Promise.all(
     services.map((app, index) => listen(app, index + 1)),
   )
@@ -79,7 +86,8 @@ function docsUrl(url: string, adminPort: number | undefined): string {
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {
-  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given }
+  const GATEWAY_SECRET = given.GATEWAY_SECRET || randomBytes(32).toString('hex')
+  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given, GATEWAY_SECRET }
   return env.REDIS_URL || env.REDIS_HOST ? env : { ...env, REDIS_ENABLED: 'false' }
 }
 

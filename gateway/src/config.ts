@@ -1,11 +1,6 @@
-import {
-  type Environment,
-  quotaSettings,
-  readEnvironment,
-  redisSettings,
-  serverSettings,
-  setting,
-} from '@knowalledge/service-kit'
+import { quotaSettings } from '@knowalledge/generation/quota'
+import { redisSettings } from '@knowalledge/redis-kit'
+import { type Environment, readEnvironment, serverSettings, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import { doorSettings } from './door-settings.ts'
 import { identityFaults, identitySettings } from './identity/settings.ts'
@@ -24,8 +19,8 @@ export const settings = Type.Object({
   TEXT_GENERATION_URL: serviceUrls('Where text-generation is', 5001),
   VISION_URL: serviceUrls('Where vision is', 5002),
   IMAGE_GENERATION_URL: serviceUrls('Where image-generation is', 5003),
-  UPSTREAM_TIMEOUT_MS: setting.wholeNumber('Timeout of one request to a service; longer than its GEMINI_TIMEOUT_MS', {
-    default: 35_000,
+  UPSTREAM_TIMEOUT_MS: setting.wholeNumber('Timeout of one request to a service; longer than its MAX_WAIT_SECONDS and GEMINI_TIMEOUT_MS', {
+    default: 65_000,
     minimum: 100,
     maximum: 660_000,
   }),

@@ -1,19 +1,20 @@
 import { existsSync } from 'node:fs'
-import { connectRedis, createLogger, EnvironmentError } from '@knowalledge/service-kit'
+import { connectRedis } from '@knowalledge/redis-kit'
+import { createLogger, EnvironmentError } from '@knowalledge/service-kit'
 import { loadKeysConfig } from './config.ts'
 import { ApiKeys } from './identity/api-keys.ts'
 import { ArgumentsError, parseKeysCommand } from './identity/keys-arguments.ts'
 import { runKeysCommand } from './identity/keys-command.ts'
 
-/** A person waits for this one: longer than a request would. */
-const connection = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 5_000 }
-const profile = { single: connection, cluster: { enableOfflineQueue: false, redisOptions: connection } }
+/** A person waits for this one, longer than a request would. */
+const commandTimeoutMs = 5_000
 
 /** `npm run keys -- …`; in an image, `node gateway/src/keys.ts …`. The key goes to stdout, what is told of it to stderr. */
 async function main(): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile() // as `start` of service-kit
   const command = parseKeysCommand(process.argv.slice(2))
-  const redis = await connectRedis(loadKeysConfig(), profile, createLogger({ level: 'silent', pretty: false }))
+  const log = createLogger({ level: 'silent', pretty: false })
+  const redis = await connectRedis(loadKeysConfig(), { log, commandTimeoutMs })
   try {
     if (redis?.status !== 'ready')
       throw new ArgumentsError('Redis cannot be reached: REDIS_URL, or REDIS_HOST and REDIS_PORT, say where it is.')

@@ -1,16 +1,8 @@
-import { createQuotaClient, quotaClusterOptions, quotaRedisOptions } from '@knowalledge/quota-client'
+import { quotaChecks, quotaOptions, redisDisabled } from '@knowalledge/generation/quota'
+import { createQuotaClient } from '@knowalledge/quota-client'
+import { connectRedis, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache } from '@knowalledge/response-cache'
-import {
-  connectRedis,
-  createLogger,
-  quotaChecks,
-  quotaOptions,
-  redisDisabled,
-  redisFaults,
-  serve,
-  start,
-  startTracing,
-} from '@knowalledge/service-kit'
+import { createLogger, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp } from './app.ts'
 import { loadConfig } from './config.ts'
 
@@ -18,12 +10,11 @@ await start(async () => {
   const config = loadConfig()
   const stopTracing = await startTracing({ service: 'gateway', endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT })
   const logger = createLogger({ level: config.LOG_LEVEL })
-  const profile = { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
-  const redis = await connectRedis(config, profile, logger)
+  const redis = await connectRedis(config, { log: logger })
   const faults = redisFaults(logger)
   const quota = createQuotaClient({ redis, ...quotaOptions(config), role: 'observer', onFault: faults.of('quota') })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
-  const cacheRedis = await connectRedis(config, profile, logger)
+  const cacheRedis = await connectRedis(config, { log: logger })
   const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
   const app = await buildApp({
     config,

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { quotaRedisOptions } from '@knowalledge/quota-client'
+import { redisOptions } from '@knowalledge/redis-kit'
 import { faultProxyForTest, redisForTest, redisServerForTest } from '@knowalledge/testing'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -25,7 +25,7 @@ function countsForTest(t: Test, redis?: Redis, answerWithinMs = 10_000) {
 }
 
 async function connectForTest(t: Test, port: number): Promise<Redis> {
-  const redis = new Redis(port, '127.0.0.1', quotaRedisOptions())
+  const redis = new Redis(port, '127.0.0.1', redisOptions())
   redis.on('error', () => {}) // connections are cut on purpose
   t.teardown(() => redis.disconnect())
   await once(redis, 'ready')

@@ -1,67 +1,52 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
-import { createQuotaClient, type QuotaClient, quotaClusterOptions, quotaRedisOptions } from '@knowalledge/quota-client'
+import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
+import { connectRedis, type RedisConnection, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
-import {
-  connectRedis,
-  HttpError,
-  type Logger,
-  logHolds,
-  type QuotaConfig,
-  quotaChecks,
-  quotaOptions,
-  type ReadyCheck,
-  type RedisConfig,
-  type RedisProfile,
-  redisDisabled,
-  redisFaults,
-} from '@knowalledge/service-kit'
-
-export interface BackendsConfig extends RedisConfig, QuotaConfig {
-  CACHE_MEMORY_TTL_SECONDS: number
-  CACHE_REDIS_TTL_SECONDS: number
-  CACHE_STALE_TTL_SECONDS: number
-  CACHE_MAX_ITEMS: number
-  CACHE_MAX_MEGABYTES: number
-  GEMINI_API_KEY?: string
-  GOOGLE_API_KEY?: string
-  GEMINI_BASE_URL: string
-  GEMINI_TEXT_MODEL: string
-  GEMINI_VISION_MODEL: string
-  GEMINI_IMAGE_MODEL: string
-  IMAGE_BACKEND: 'gemini' | 'imagen'
-}
+import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
+import { type ClientBudget, createClientBudget } from './client-budget.ts'
+import { decodeError, encodeError } from './errors.ts'
+import { logHolds, quotaChecks, quotaOptions, redisDisabled } from './quota.ts'
+import type { ServiceConfig } from './settings.ts'
 
 /** What stands behind a service: the shared quota, the shared cache, and Google. */
 export interface Backends {
   quota: QuotaClient
+  budget: ClientBudget
   cache: ResponseCache
   gemini: Gemini
   /** For `/ready`. */
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
-  /** The quota's connection (absent without Redis), for others in this process, and whom to tell when it fails them. */
-  shared: { redis: Awaited<ReturnType<typeof connectRedis>>; faultsOf: ReturnType<typeof redisFaults>['of'] }
+  /** The quota's connection (absent without Redis) and the process's log of faults, for other clients in this process. */
+  shared: { redis: RedisConnection | undefined; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
 }
 
 /** A cached picture may take longer to arrive than a verdict on quota. Milliseconds. */
 const cacheCommandTimeoutMs = 250
 
-/** Connects a process's backends. A Redis that cannot be reached is no reason not to start: the process is degraded until it can. */
-export async function openBackends(config: BackendsConfig, log: Logger): Promise<Backends> {
+/** Connects the backends of a process. It starts without a Redis that cannot be reached, and is degraded until it can. */
+export async function openBackends(config: ServiceConfig, log: Logger): Promise<Backends> {
   // Two connections: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
-    connectRedis(config, quotaProfile(), log),
-    connectRedis(config, cacheProfile(), log),
+    connectRedis(config, { log }),
+    connectRedis(config, { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
+  const options = quotaOptions(config)
   const quota = createQuotaClient({
     redis: quotaRedis,
-    ...quotaOptions(config),
+    ...options,
     onFault: faults.of('quota'),
     onHold: logHolds(log),
+  })
+  const budget = createClientBudget({
+    redis: quotaRedis,
+    ...options,
+    sharePerDay: config.CLIENT_SHARE_PER_DAY,
+    onFault: faults.of('client budget'),
   })
   const cache = createResponseCache({
     redis: cacheRedis,
@@ -80,6 +65,7 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
   if (apiKey === undefined) log.warn('GEMINI_API_KEY is not set: every answer that is not cached will be a 503')
   return {
     quota,
+    budget,
     cache,
     gemini,
     checks: {
@@ -102,28 +88,14 @@ function geminiCheck(configured: boolean): ReadyCheck {
   }
 }
 
-function cacheOptions(config: BackendsConfig) {
+function cacheOptions(config: ServiceConfig) {
   return {
     memoryTtlMs: config.CACHE_MEMORY_TTL_SECONDS * 1000,
     redisTtlMs: config.CACHE_REDIS_TTL_SECONDS * 1000,
     staleTtlMs: config.CACHE_STALE_TTL_SECONDS * 1000,
     maxItems: config.CACHE_MAX_ITEMS,
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
-    encodeError: (error: unknown) => (error instanceof HttpError ? error.toJSON() : undefined),
-    decodeError: (encoded: unknown) => HttpError.fromJSON(encoded),
-  }
-}
-
-function quotaProfile(): RedisProfile {
-  return { single: quotaRedisOptions(), cluster: quotaClusterOptions() }
-}
-
-/** As the quota's, but with more patience. */
-function cacheProfile(): RedisProfile {
-  const { single, cluster } = quotaProfile()
-  const patient = { commandTimeout: cacheCommandTimeoutMs }
-  return {
-    single: { ...single, ...patient },
-    cluster: { ...cluster, redisOptions: { ...cluster.redisOptions, ...patient } },
+    encodeError,
+    decodeError,
   }
 }

@@ -136,7 +136,7 @@ t.test('says whether Redis takes writes, where there is a Redis', async (t) => {
   t.notOk((await (await build(t, { quota })).scrape()).includes('redis_writable{'))
 })
 
-t.test('the circuit over Redis is open while the quota is degraded or another client goes on without it', async (t) => {
+t.test('the circuit over Redis is open while the quota is degraded or another client is degraded', async (t) => {
   let degraded = false
   let others: 'closed' | 'open' = 'closed'
   const { scrape } = await build(t, { quota: async () => ({ ...usage, degraded }), redisCircuit: () => others })

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
+import { clusterOptions } from '@knowalledge/redis-kit'
 import { freePort, redisServerForTest } from '@knowalledge/testing'
 import { Cluster, type Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { createQuotaClient, quotaClusterOptions } from '../src/index.ts'
+import { createQuotaClient } from '../src/index.ts'
 import { quotaContract } from './support/contract.ts'
 import { ask, heldBy, lenientConnection, longTimeout, roomy } from './support/requests.ts'
 import { until } from './support/until.ts'
@@ -50,7 +51,7 @@ async function clusterForTest(t: Test): Promise<{ cluster: Cluster; nodes: Redis
     await until(async () => String(await admin.call('CLUSTER', 'NODES')).match(/connected/g)?.length === 3)
   }
   const cluster = new Cluster([{ host: '127.0.0.1', port: first.port }], {
-    ...quotaClusterOptions(),
+    ...clusterOptions(),
     redisOptions: lenientConnection(),
   })
   t.teardown(() => cluster.disconnect())

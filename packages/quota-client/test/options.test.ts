@@ -1,7 +1,8 @@
+import { clusterOptions, redisOptions } from '@knowalledge/redis-kit'
 import { freePort, redisServerForTest } from '@knowalledge/testing'
 import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
-import { createQuotaClient, type QuotaClientOptions, quotaClusterOptions, quotaRedisOptions } from '../src/index.ts'
+import { createQuotaClient, type QuotaClientOptions } from '../src/index.ts'
 import { ask, heldBy, lenientConnection, longTimeout, roomy } from './support/requests.ts'
 import { until } from './support/until.ts'
 
@@ -31,7 +32,7 @@ t.test('options out of bounds are refused with the field and its bounds', async 
 })
 
 t.test('a connection that sends commands again after a cut is refused', async (t) => {
-  const message = 'redis must not resend commands: make it with quotaRedisOptions() or quotaClusterOptions()'
+  const message = 'redis must not resend commands: make it with redisOptions() or clusterOptions() of redis-kit'
   const port = await freePort()
   const make = (redis: Redis | Cluster) => createQuotaClient({ redis, pool: 'resends', limits: roomy })
   const resending = new Redis(port, '127.0.0.1', { lazyConnect: true })
@@ -40,8 +41,8 @@ t.test('a connection that sends commands again after a cut is refused', async (t
   t.throws(() => make(cluster), { name: 'RangeError', message })
 
   for (const accepted of [
-    new Redis(port, '127.0.0.1', quotaRedisOptions({ lazyConnect: true, autoResendUnfulfilledCommands: true })),
-    new Cluster([{ host: '127.0.0.1', port }], quotaClusterOptions({ lazyConnect: true })),
+    new Redis(port, '127.0.0.1', redisOptions({ lazyConnect: true, autoResendUnfulfilledCommands: true })),
+    new Cluster([{ host: '127.0.0.1', port }], clusterOptions({ lazyConnect: true })),
   ]) {
     accepted.on('error', () => {}) // nobody listens there
     await make(accepted).close()
@@ -68,7 +69,7 @@ t.test('a connection may be handed over before it is ready', async (t) => {
 
 t.test('without a Redis calls are refused at once, and served when there is one', async (t) => {
   const port = await freePort()
-  const redis = new Redis(port, '127.0.0.1', quotaRedisOptions())
+  const redis = new Redis(port, '127.0.0.1', redisOptions())
   redis.on('error', () => {}) // nobody listens there yet
   t.teardown(() => redis.disconnect())
   const { promise: recovered, resolve } = Promise.withResolvers<void>()

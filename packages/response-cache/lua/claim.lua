@@ -15,7 +15,7 @@ if awaitedToken ~= '' and redis.call('HGET', outcomeKey, 'token') == awaitedToke
 end
 
 -- A foreign type or a foreign text counts as no value; codec.ts judges by the same pattern.
-local pattern = '^ka1 ' .. string.rep('[%da-f-]', 36) .. ' ' .. string.rep('[%da-f]', 8) .. '\n$'
+local pattern = '^ka2 ' .. string.rep('[%da-f-]', 36) .. ' ' .. string.rep('[%da-f]', 8) .. '\n$'
 local header = redis.pcall('GETRANGE', valueKey, 0, 49)
 if type(header) ~= 'string' or not string.match(header, pattern) then
   header = ''

@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from 'ioredis'
+import { type RedisConnection, subscriberTo } from '@knowalledge/redis-kit'
 
 export interface BusListener {
   /** The production that `token` names is over. */
@@ -8,15 +8,15 @@ export interface BusListener {
 
 /** What travels between the instances, on a connection of its own: a subscribed one can do nothing else. */
 export class Bus {
-  readonly #subscriber: Redis | Cluster
+  readonly #subscriber: RedisConnection
   readonly #channel: string
   #sessions = 0
   #session: number | undefined
   #isClosed = false
 
-  constructor(redis: Redis | Cluster, channel: string, listener: BusListener) {
+  constructor(redis: RedisConnection, channel: string, listener: BusListener) {
     this.#channel = channel
-    this.#subscriber = duplicate(redis)
+    this.#subscriber = subscriberTo(redis)
     this.#subscriber.on('error', () => {}) // the caller's own connection meets the same fault and tells of it
     this.#subscriber.on('close', () => this.#lose())
     this.#subscriber.on('ready', () => this.#subscribe())
@@ -25,7 +25,7 @@ export class Bus {
     this.#subscriber.on('message', (_: string, text: string) => deliver(text, listener))
   }
 
-  /** Changes with every subscription, since what was said in between was missed; undefined while there is none. */
+  /** Changes with every subscription, since messages in between were missed; undefined while there is none. */
   get session(): number | undefined {
     return this.#session
   }
@@ -59,13 +59,6 @@ export class Bus {
       },
     )
   }
-}
-
-function duplicate(redis: Redis | Cluster): Redis | Cluster {
-  const retry = (times: number) => Math.min(times * 50, 1000)
-  const options = { autoResubscribe: false, enableOfflineQueue: true, lazyConnect: false, maxRetriesPerRequest: null }
-  if (redis instanceof Cluster) return redis.duplicate([], { clusterRetryStrategy: retry, lazyConnect: false })
-  return redis.duplicate({ ...options, retryStrategy: retry })
 }
 
 function deliver(text: string, listener: BusListener): void {

@@ -5,19 +5,21 @@ export interface Entry {
   /** Names this very production, 36 characters. */
   id: string
   storedAtMs: number
-  /** Each tag with its generation when the production began; see tag-generations.ts. */
+  /** The record of invalidations, and each tag's generation in it, when the production began; see tag-generations.ts. */
+  incarnation: string
   generations: Record<string, string>
   value: unknown
 }
 
 /** The first characters of every value in Redis: claim.lua compares them to see whether a value changed. */
 const HEADER_LENGTH = 50
-const HEADER = /^ka1 [\da-f-]{36} [\da-f]{8}\n$/
+const HEADER = /^ka2 [\da-f-]{36} [\da-f]{8}\n$/
 
 /** An entry as text for Redis: a header with id and checksum, then JSON. `json` is the value, already encoded. */
-export function encodeEntry({ id, storedAtMs, generations }: Omit<Entry, 'value'>, json: string): string {
-  const body = `{"storedAtMs":${storedAtMs},"generations":${JSON.stringify(generations)},"value":${json}}`
-  return `ka1 ${id} ${crc32(body).toString(16).padStart(8, '0')}\n${body}`
+export function encodeEntry({ id, ...origin }: Omit<Entry, 'value'>, json: string): string {
+  const { storedAtMs, incarnation, generations } = origin
+  const body = `${JSON.stringify({ storedAtMs, incarnation, generations }).slice(0, -1)},"value":${json}}`
+  return `ka2 ${id} ${crc32(body).toString(16).padStart(8, '0')}\n${body}`
 }
 
 /** The header of a raw value; empty for what is absent or was not written by `encodeEntry`. */

@@ -1,6 +1,5 @@
 import { Bus } from './bus.ts'
 import { frozenJson } from './codec.ts'
-import type { RedisGuard } from './redis-guard.ts'
 import type { RedisLayer } from './redis-layer.ts'
 import type { Renewal, Scripts, Turn } from './scripts.ts'
 
@@ -18,12 +17,10 @@ export interface Conclusion {
 
 export interface FleetOptions {
   scripts: Scripts
-  guard: RedisGuard
   layer: RedisLayer
   channel: string
-  /** How long values and tag generations are kept. */
+  /** How long values are kept. */
   valueMs: number
-  generationMs: number
 }
 
 /** A leader is given up for dead after this long without a heartbeat; with the poll below, taken over within 2 s. */
@@ -46,38 +43,43 @@ export class Fleet {
   }
 
   turn(key: string, step: { token: string; seenHeader: string; awaitedToken: string }): Promise<Turn | undefined> {
-    return this.#ask(() => this.#scripts.claim(this.#keys(key), { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }))
+    return this.#options.layer.request(() =>
+      this.#scripts.claim(this.#keys(key), { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }),
+    )
   }
 
   renew(key: string, token: string): Promise<Renewal | undefined> {
-    return this.#ask(() => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS }))
+    const renew = () => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS })
+    return this.#options.layer.request(renew, { isWrite: true })
   }
 
   /** False when another leads by now: then nothing was written. */
   async finish(key: string, token: string, { outcome, text = '' }: Conclusion): Promise<boolean | undefined> {
     const encoded = JSON.stringify(outcome)
-    const { channel, valueMs } = this.#options
+    const { layer, channel, valueMs } = this.#options
     const end = { token, value: text, valueMs, outcomeMs: OUTCOME_MS, channel, message: Bus.concluded(key, token) }
-    const send = (sent: string) => this.#ask(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }))
+    const send = (sent: string) =>
+      layer.request(() => this.#scripts.finish(this.#keys(key), { ...end, outcome: sent }), { isWrite: text !== '' })
     let reply = await send(encoded.length <= UNASKED_LENGTH ? encoded : '')
     if (reply === 'wanted') reply = await send(encoded)
+    if (reply === 'done' && text !== '') await layer.stored(key, text)
     return reply && reply === 'done'
   }
 
   /** True when `token` does not lead any more; false when it goes on, because somebody waits and `force` is not set. */
   release(key: string, token: string, force: boolean): Promise<boolean | undefined> {
     const step = { token, force, channel: this.#options.channel, message: Bus.concluded(key, token) }
-    return this.#ask(() => this.#scripts.release(this.#keys(key), step))
+    return this.#options.layer.request(() => this.#scripts.release(this.#keys(key), step))
   }
 
   async invalidate(tag: string, generation: string): Promise<boolean> {
-    const { layer, channel, generationMs } = this.#options
-    const step = { generation, generationMs, channel, message: Bus.invalidated(tag, generation) }
-    const done = await this.#ask(async () => {
-      await this.#scripts.invalidate(layer.generationKeyOf(tag), step)
+    const { layer, channel } = this.#options
+    const step = { generation, channel, message: Bus.invalidated(tag, generation) }
+    const invalidate = async () => {
+      await layer.invalidate(tag, step)
       return true
-    })
-    return done === true
+    }
+    return (await layer.request(invalidate, { isWrite: true })) === true
   }
 
   get #scripts(): Scripts {
@@ -86,15 +88,6 @@ export class Fleet {
 
   #keys(key: string) {
     return this.#options.layer.keysOf(key)
-  }
-
-  /** Keys of another type where ours should be cannot coordinate anything: as if Redis gave no answer. */
-  async #ask<T>(operation: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await this.#options.guard.run(operation)
-    } catch {
-      return undefined // the guard rejects for a WRONGTYPE and nothing else
-    }
   }
 }
 

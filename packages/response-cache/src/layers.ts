@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Entry, encodeEntry, encodeValue, frozenJson } from './codec.ts'
 import type { MemoryEntry, MemoryLayer } from './memory-layer.ts'
 import type { RedisLayer, RedisRead } from './redis-layer.ts'
-import { isValid, type TagGenerations } from './tag-generations.ts'
+import { type Invalidations, isEvicted, isValid, type TagGenerations } from './tag-generations.ts'
 import type { Answer, CacheEvent, Stored } from './types.ts'
 
 export interface LayersOptions {
@@ -16,6 +16,8 @@ export interface LayersOptions {
   redisTtlMs: number
   staleTtlMs: number
   maxRedisValueBytes: number
+  /** Redis began a new record of invalidations, which lacks these. */
+  onLost(generations: Record<string, string>): void
   onEvent(event: CacheEvent): void
 }
 
@@ -28,8 +30,7 @@ export interface Found {
 }
 
 /** How things stood when a production began: what it may be stored under. */
-export interface Origin {
-  generations: Record<string, string>
+export interface Origin extends Invalidations {
   /** The bus session in which an invalidation since then was heard. */
   session: number | undefined
 }
@@ -62,11 +63,11 @@ export class Layers {
     const held = memory.get(key)
     const session = busSession()
     const read = redis && (await this.#read(key, tags, held))
-    const origin = { generations: this.#generationsAtStart(tags, read?.generations), session }
+    const origin = { ...this.#atStart(tags, read), session }
     const found: Found = { answer: undefined, header: read?.header ?? '', origin }
-    if (held && this.#isFreshInMemory(held) && this.#survives(held, read)) {
+    if (held && this.#isFreshInMemory(held) && this.#survivesInMemory(held, read)) {
       found.answer = { value: held.value, storedAtMs: held.storedAtMs, layer: 'memory', coalesced: false }
-    } else if (read?.entry && this.#survives(read.entry, read) && clock() - read.entry.storedAtMs < redisTtlMs) {
+    } else if (read?.entry && this.#survivesInRedis(read.entry, read) && clock() - read.entry.storedAtMs < redisTtlMs) {
       found.answer = { value: read.entry.value, storedAtMs: read.entry.storedAtMs, layer: 'redis', coalesced: false }
     }
     return found
@@ -79,17 +80,19 @@ export class Layers {
     const isKept = (entry: Entry) => clock() - entry.storedAtMs < staleTtlMs
     if (held && isKept(held) && this.#isVerified(held)) return stored(held)
     const read = await this.#read(key, [], held)
-    const copies = [held, read?.entry].filter((copy) => copy !== undefined)
-    const kept = copies.filter((copy) => isKept(copy) && this.#survives(copy, read))
-    const youngest = kept.sort((a, b) => b.storedAtMs - a.storedAtMs)[0]
+    const copies: Entry[] = []
+    if (held && isKept(held) && this.#survivesInMemory(held, read)) copies.push(held)
+    if (read?.entry && isKept(read.entry) && this.#survivesInRedis(read.entry, read)) copies.push(read.entry)
+    const youngest = copies.sort((a, b) => b.storedAtMs - a.storedAtMs)[0]
     return youngest && stored(youngest)
   }
 
   /** Throws a TypeError for a value that is not JSON. */
   seal(value: unknown, origin: Origin): Sealed {
     const json = encodeValue(value)
-    const { generations } = origin
-    const entry = { id: randomUUID(), generations, storedAtMs: this.#options.clock(), value: frozenJson(json) }
+    const { incarnation, generations } = origin
+    const storedAtMs = this.#options.clock()
+    const entry = { id: randomUUID(), incarnation, generations, storedAtMs, value: frozenJson(json) }
     return { entry, json, origin }
   }
 
@@ -110,28 +113,44 @@ export class Layers {
   /** For a value that was made outside: its production counts as beginning now. */
   async originNow(tags: string[]): Promise<Origin> {
     const session = this.#options.busSession()
-    const asked = await this.#options.redis?.generations(tags)
-    return { generations: this.#generationsAtStart(tags, asked), session }
+    const { redis, generations } = this.#options
+    const { changes } = generations
+    const told = await redis?.invalidations(tags)
+    if (told) this.#learn(told, changes)
+    return { ...this.#atStart(tags, told), session }
   }
 
-  #generationsAtStart(tags: string[], asked: Record<string, string> | undefined): Record<string, string> {
-    return this.#options.generations.atStart(tags, this.#options.redis ? asked : {})
+  #atStart(tags: string[], told: Invalidations | undefined): Invalidations {
+    const { redis, generations } = this.#options
+    return generations.atStart(tags, redis ? told : { incarnation: '', generations: {} })
+  }
+
+  #learn(told: Invalidations, changesBefore: number): void {
+    const lost = this.#options.generations.learn(told, changesBefore)
+    if (Object.keys(lost).length > 0) this.#options.onLost(lost)
   }
 
   /** Reads Redis, if there is one, and lets memory learn from what it says. */
   async #read(key: string, tags: string[], held: MemoryEntry | undefined): Promise<RedisRead | undefined> {
-    const { redis, memory, busSession } = this.#options
+    const { redis, memory, busSession, generations } = this.#options
     if (!redis) return undefined
     const session = busSession() // before the question: an invalidation after it is heard in this very session
+    const { changes } = generations
     const read = await redis.read(key, [...new Set([...tags, ...Object.keys(held?.generations ?? {})])])
     if (!read) return undefined
-    if (held && this.#survives(held, read)) held.verifiedIn = session
+    this.#learn(read, changes)
+    if (held && this.#survivesInMemory(held, read)) this.#verify(held, { ...read, session })
     else if (held && memory.get(key) === held) memory.delete(key)
     const { entry } = read
-    if (entry && this.#survives(entry, read) && entry.storedAtMs >= (memory.get(key)?.storedAtMs ?? 0)) {
+    if (entry && this.#survivesInRedis(entry, read) && entry.storedAtMs >= (memory.get(key)?.storedAtMs ?? 0)) {
       if (!held || !this.#isFreshInMemory(held)) this.#enter(key, entry, { bytes: read.bytes, session })
     }
     return read
+  }
+
+  #verify(held: MemoryEntry, { incarnation, session }: { incarnation: string; session: number | undefined }): void {
+    held.incarnation = incarnation
+    held.verifiedIn = session
   }
 
   #enter(key: string, entry: Entry, { bytes, session }: { bytes: number; session: number | undefined }): void {
@@ -145,15 +164,30 @@ export class Layers {
   }
 
   #isVerified(entry: MemoryEntry): boolean {
-    if (Object.keys(entry.generations).length === 0) return true
+    if (!isTagged(entry)) return true
     const session = this.#options.busSession()
     return session !== undefined && entry.verifiedIn === session
   }
 
-  /** Not invalidated, by what this process heard and by what Redis says. */
-  #survives(entry: Entry, read: RedisRead | undefined): boolean {
-    return this.#options.generations.isCurrent(entry.generations) && isValid(entry.generations, read?.generations ?? {})
+  /** Not invalidated, by what this process heard and by what Redis says in the record that the entry was made under. */
+  #survivesInRedis(entry: Entry, read: RedisRead): boolean {
+    const isSameRecord = !isTagged(entry) || entry.incarnation === read.incarnation
+    return isSameRecord && this.#isValid(entry, read)
   }
+
+  /** As above; but memory outlives a restart of Redis, and a lost record says nothing of what was heard all along. */
+  #survivesInMemory(entry: MemoryEntry, read: RedisRead | undefined): boolean {
+    const isDoubtful = read && isEvicted(entry.incarnation, read.incarnation) && !this.#isVerified(entry)
+    return !isDoubtful && this.#isValid(entry, read)
+  }
+
+  #isValid({ generations }: Entry, read: RedisRead | undefined): boolean {
+    return this.#options.generations.isCurrent(generations) && isValid(generations, read?.generations ?? {})
+  }
+}
+
+function isTagged({ generations }: Entry): boolean {
+  return Object.keys(generations).length > 0
 }
 
 function stored({ value, storedAtMs }: Entry): Stored<unknown> {

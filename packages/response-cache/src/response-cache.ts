@@ -3,7 +3,6 @@ import { Fleet } from './fleet.ts'
 import { Flight, type FlightContext } from './flight.ts'
 import { Layers } from './layers.ts'
 import { MemoryLayer } from './memory-layer.ts'
-import { RedisGuard } from './redis-guard.ts'
 import { RedisLayer } from './redis-layer.ts'
 import { defineScripts } from './scripts.ts'
 import { TagGenerations } from './tag-generations.ts'
@@ -51,7 +50,8 @@ class LayeredCache implements ResponseCache {
       memoryTtlMs: options.memoryTtlMs ?? HOUR_MS,
       redisTtlMs: options.redisTtlMs ?? 2 * HOUR_MS,
       staleTtlMs,
-      maxRedisValueBytes: options.maxRedisValueBytes ?? 5 * MIB,
+      maxRedisValueBytes: Math.min(options.maxRedisValueBytes ?? 5 * MIB, largeBytes(options)),
+      onLost: (generations) => void this.#tell(generations),
       onEvent,
     })
     this.#context = {
@@ -107,8 +107,7 @@ class LayeredCache implements ResponseCache {
     const renewed = this.#generations.renew(tags)
     this.#hear(renewed)
     if (!this.#remote) return
-    for (const [tag, generation] of Object.entries(renewed)) this.#unspread.set(tag, generation)
-    await this.#spread()
+    await this.#tell(renewed)
     if (!Object.entries(renewed).some(([tag, generation]) => this.#unspread.get(tag) === generation)) return
     throw new Error('Redis is not available: other instances will be told of the invalidation when it is back')
   }
@@ -122,7 +121,7 @@ class LayeredCache implements ResponseCache {
     this.#isClosed = true
     const reason = new Error('The response cache was closed')
     await Promise.all([...this.#airborne].map((flight) => flight.close(reason)))
-    this.#remote?.guard.close()
+    this.#remote?.layer.close()
     this.#remote?.bus.close()
   }
 
@@ -133,8 +132,13 @@ class LayeredCache implements ResponseCache {
   }
 
   #hear(generations: Record<string, string>): void {
-    this.#generations.hear(generations)
+    if (!this.#generations.hear(generations)) return
     this.#memory.deleteWhere((entry) => !this.#generations.isCurrent(entry.generations))
+  }
+
+  async #tell(generations: Record<string, string>): Promise<void> {
+    for (const [tag, generation] of Object.entries(generations)) this.#unspread.set(tag, generation)
+    await this.#spread()
   }
 
   async #spread(): Promise<void> {
@@ -151,7 +155,6 @@ class LayeredCache implements ResponseCache {
 }
 
 interface Remote {
-  guard: RedisGuard
   layer: RedisLayer
   fleet: Fleet
   bus: Bus
@@ -170,12 +173,28 @@ function connect(options: ResponseCacheOptions, listener: RemoteListener): Remot
   if (!redis) return undefined
   const channel = `${prefix}:bus`
   const valueMs = listener.staleTtlMs
-  const guard = new RedisGuard({ redis, timeoutMs: redisTimeoutMs, onFault, onRecovered: listener.onRecovered })
-  const layer = new RedisLayer({ redis, guard, prefix, valueMs, onEvent })
   const scripts = defineScripts(redis)
-  // A generation outlives every entry that is older than it, by the longest a production may take.
-  const fleet = new Fleet({ scripts, guard, layer, channel, valueMs, generationMs: valueMs + HOUR_MS })
-  return { guard, layer, fleet, bus: new Bus(redis, channel, listener) }
+  const layer = new RedisLayer({
+    redis,
+    timeoutMs: redisTimeoutMs,
+    scripts,
+    prefix,
+    valueMs,
+    tagsMs: valueMs + HOUR_MS,
+    maxLargeValues: options.maxLargeValues ?? 100,
+    maxLargeBytes: largeBytes(options),
+    onEvent,
+    onFault(fault) {
+      onFault(fault)
+      if (fault.state === 'recovered') listener.onRecovered()
+    },
+  })
+  const fleet = new Fleet({ scripts, layer, channel, valueMs })
+  return { layer, fleet, bus: new Bus(redis, channel, listener) }
+}
+
+function largeBytes({ maxLargeBytes = 128 * MIB }: ResponseCacheOptions): number {
+  return maxLargeBytes
 }
 
 function rejected(reason: unknown): Promise<never> {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Cluster, Redis } from 'ioredis'
+import { defineScript, type RedisConnection } from '@knowalledge/redis-kit'
 
 export type Turn =
   | { kind: 'lead' }
@@ -29,7 +29,9 @@ export interface Scripts {
   renew(keys: AnswerKeys, hold: { token: string; leaseMs: number }): Promise<Renewal>
   finish(keys: AnswerKeys, end: FinishStep): Promise<Finish>
   release(keys: AnswerKeys, step: ReleaseStep): Promise<boolean>
-  invalidate(generationKey: string, step: InvalidateStep): Promise<void>
+  invalidate(tagsKey: string, step: InvalidateStep): Promise<void>
+  incarnation(tagsKey: string, step: { id: string; keptMs: number }): Promise<string>
+  admit(largeKey: string, step: AdmitStep): Promise<string[]>
 }
 
 export interface ClaimStep {
@@ -58,51 +60,60 @@ export interface ReleaseStep {
 }
 
 export interface InvalidateStep {
+  tag: string
   generation: string
-  generationMs: number
+  keptMs: number
+  maxTags: number
   channel: string
   message: string
 }
 
-const KEY_COUNTS = { claim: 4, renew: 2, finish: 4, release: 2, invalidate: 1 } as const
-type ScriptName = keyof typeof KEY_COUNTS
+export interface AdmitStep {
+  key: string
+  bytes: number
+  maxValues: number
+  maxBytes: number
+  keptMs: number
+}
 
 /** Registers the scripts on the connection, under names of their own; ioredis loads them again after a Redis restart. */
-export function defineScripts(redis: Redis | Cluster): Scripts {
-  for (const [name, numberOfKeys] of Object.entries(KEY_COUNTS)) {
+export function defineScripts(redis: RedisConnection): Scripts {
+  const define = (name: string, numberOfKeys: number) => {
     const lua = readFileSync(new URL(`../lua/${name}.lua`, import.meta.url), 'utf8')
-    redis.defineCommand(commandName(name), { numberOfKeys, lua })
+    return defineScript(redis, { name: `responseCache:${name}`, lua, numberOfKeys })
   }
-  // defineCommand adds methods that the type of the connection cannot know.
-  const commands = redis as unknown as Record<string, (...keysAndArguments: (string | number)[]) => Promise<unknown>>
-  const call = async (name: ScriptName, ...keysAndArguments: (string | number)[]): Promise<unknown> => {
-    const command = commands[commandName(name)]
-    if (!command) throw new Error(`The script ${name} is not defined`)
-    return command.apply(redis, keysAndArguments)
-  }
+  const [claim, renew, finish] = [define('claim', 4), define('renew', 2), define('finish', 4)]
+  const [release, invalidate] = [define('release', 2), define('invalidate', 1)]
+  const [incarnation, admit] = [define('incarnation', 1), define('admit', 1)]
   return {
     async claim({ value, lease, waiters, outcome }, { token, leaseMs, seenHeader, awaitedToken, waiterMs }) {
       const step = [token, leaseMs, seenHeader, awaitedToken, waiterMs]
-      return turnFrom(await call('claim', value, lease, waiters, outcome, ...step))
+      return turnFrom(await claim(value, lease, waiters, outcome, ...step))
     },
     async renew({ lease, waiters }, { token, leaseMs }) {
-      return renewalFrom(await call('renew', lease, waiters, token, leaseMs))
+      return renewalFrom(await renew(lease, waiters, token, leaseMs))
     },
     async finish({ value, lease, waiters, outcome }, end) {
       const step = [end.token, end.value, end.valueMs, end.outcome, end.outcomeMs, end.channel, end.message]
-      return finishFrom(await call('finish', value, lease, waiters, outcome, ...step))
+      return finishFrom(await finish(value, lease, waiters, outcome, ...step))
     },
     async release({ lease, waiters }, { token, force, channel, message }) {
-      return (await call('release', lease, waiters, token, force ? '1' : '0', channel, message)) === 1
+      return (await release(lease, waiters, token, force ? '1' : '0', channel, message)) === 1
     },
-    async invalidate(generationKey, { generation, generationMs, channel, message }) {
-      await call('invalidate', generationKey, generation, generationMs, channel, message)
+    async invalidate(tagsKey, { tag, generation, keptMs, maxTags, channel, message }) {
+      await invalidate(tagsKey, tag, generation, keptMs, maxTags, channel, message)
+    },
+    async incarnation(tagsKey, { id, keptMs }) {
+      const reply = await incarnation(tagsKey, id, keptMs)
+      if (typeof reply !== 'string') throw unexpected('incarnation', reply)
+      return reply
+    },
+    async admit(largeKey, { key, bytes, maxValues, maxBytes, keptMs }) {
+      const reply = await admit(largeKey, key, bytes, maxValues, maxBytes, keptMs)
+      if (!Array.isArray(reply)) throw unexpected('admit', reply)
+      return reply.map(String)
     },
   }
-}
-
-function commandName(name: string): string {
-  return `responseCache${name[0]?.toUpperCase()}${name.slice(1)}`
 }
 
 function turnFrom(reply: unknown): Turn {
@@ -124,6 +135,6 @@ function finishFrom(reply: unknown): Finish {
   throw unexpected('finish', reply)
 }
 
-function unexpected(name: ScriptName, reply: unknown): Error {
+function unexpected(name: string, reply: unknown): Error {
   return new Error(`The script ${name} replied ${JSON.stringify(reply)}`)
 }

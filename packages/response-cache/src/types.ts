@@ -1,10 +1,10 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { RedisConnection, RedisFault } from '@knowalledge/redis-kit'
 
 export type CacheLayer = 'memory' | 'redis'
 
 export interface ResponseCacheOptions {
   /** Second layer, shared by the fleet. Without it the cache is memory only. */
-  redis?: Redis | Cluster | undefined
+  redis?: RedisConnection | undefined
   /** Goes before every key in Redis. Default `cache`. */
   prefix?: string
   /** Fresh in memory. Default 1 h. */
@@ -20,9 +20,12 @@ export interface ResponseCacheOptions {
   maxRedisValueBytes?: number
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number
-  /** Told about each fault of Redis once per change of state, for the log. */
-  onFault?: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
-  /** The longest one answer of Redis is waited for. Default 100 ms. */
+  /** Values over 64 KiB kept in Redis: at most this many, of this many bytes together. Default 100 and 128 MiB. */
+  maxLargeValues?: number
+  maxLargeBytes?: number
+  /** Notified once per change of state, for the log. */
+  onFault?: (fault: RedisFault) => void
+  /** Timeout of Redis. Default 100 ms. */
   redisTimeoutMs?: number
   /** How an error travels, as JSON, to those who wait in other processes. Default: an Error's `name` and `message`. */
   encodeError?: (error: unknown) => unknown
@@ -67,7 +70,7 @@ export interface ClaimOptions<T> {
    * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits.
    */
   produce(signal: AbortSignal): Promise<Produced<T>>
-  /** This caller's own patience: aborting rejects its `result` and nothing else. */
+  /** Of this caller alone: aborting rejects its `result` and nothing else. */
   signal?: AbortSignal | undefined
   /** For invalidation, such as `operation:create_subtopics` and `topic:<normalised topic>`. */
   tags?: string[]

@@ -47,7 +47,7 @@ t.test('an instance whose subscription was cut does not answer with what it miss
   const subscribers = async () => (await redis.pubsub('NUMSUB', 'cache:bus'))[1]
   while ((await subscribers()) !== 2) await new Promise(setImmediate)
   // Cut and invalidated in one go, before any instance can be back: the message reaches nobody.
-  await redis.multi().client('KILL', 'TYPE', 'pubsub').set('cache:tag:{topic:light}', 'another', 'PX', 60_000).exec()
+  await redis.multi().client('KILL', 'TYPE', 'pubsub').hset('cache:tags', 'topic:light', 'another').exec()
   while ((await subscribers()) !== 2) await new Promise(setImmediate)
   t.equal((await b?.claim('k', { ...producing('new'), tags }))?.state, 'lead')
 })

@@ -50,7 +50,7 @@ t.test('a memory hit costs no round trip, with tags or without', async (t) => {
   const hit = async () => {
     for (const key of ['plain', 'tagged']) await (await a.claim(key, { ...mustNotProduce, tags: ['topic:t'] })).result
   }
-  const asked = () => callsOf(redis, 'get|eval|evalsha|set')
+  const asked = () => callsOf(redis, 'get|hmget|eval|evalsha|set')
   let before: number
   do {
     before = await asked() // until the subscription stands: before it, tags are asked for
@@ -63,9 +63,9 @@ t.test('a memory hit costs no round trip, with tags or without', async (t) => {
 t.test('a Redis hit costs one round trip', async (t) => {
   const { redis, a, b } = await twoInstances(t)
   await a.set('k', 1, { tags: ['topic:t'] })
-  const before = await callsOf(redis, 'get|eval|evalsha')
+  const before = await callsOf(redis, 'get|hmget|eval|evalsha')
   t.match(await (await b.claim('k', { ...mustNotProduce, tags: ['topic:t'] })).result, { layer: 'redis' })
-  t.equal((await callsOf(redis, 'get|eval|evalsha')) - before, 2, 'the value and its tag, side by side')
+  t.equal((await callsOf(redis, 'get|hmget|eval|evalsha')) - before, 2, 'the value and its tag, side by side')
 })
 
 t.test('is fresh for an hour in memory, for two in Redis, and stale for a day in all instances', async (t) => {
@@ -148,7 +148,7 @@ t.test('corrupt and foreign values are misses, and are overwritten', async (t) =
     ['header', () => redis.set('cache:value:{header}', whole.slice(0, 50))],
     ['flipped', () => redis.set('cache:value:{flipped}', whole.replace('[1,2', '[1,3'))],
     ['binary', () => redis.set('cache:value:{binary}', Buffer.from(Array.from({ length: 99 }, (_, i) => 255 - i)))],
-    ['almost', () => redis.set('cache:value:{almost}', whole.replace('ka1 ', 'ka1-'))],
+    ['almost', () => redis.set('cache:value:{almost}', whole.replace('ka2 ', 'ka2-'))],
     ['list', () => redis.rpush('cache:value:{list}', 'x')],
     ['hash', () => redis.hset('cache:value:{hash}', 'token', 'x')],
   ]
@@ -170,7 +170,8 @@ t.test('foreign things where the fleet keeps its own stop nobody', async (t) => 
   await redis.set('cache:waiters:{waiters}', 'a string', 'EX', 60)
   await redis.set('cache:lease:{waiters}', 'somebody', 'EX', 60)
   await redis.rpush('cache:lease:{lease}', 'a list')
-  await redis.rpush('cache:tag:{topic:t}', 'a list')
+  await redis.rpush('cache:tags', 'a list')
+  await redis.rpush('cache:large', 'a list')
   await redis.publish('cache:bus', 'not json')
   await redis.publish('cache:bus', '["concluded",1]')
   for (const key of ['endless', 'waiters', 'lease']) {
@@ -180,13 +181,13 @@ t.test('foreign things where the fleet keeps its own stop nobody', async (t) => 
   }
 })
 
-t.test('who waits for a leader that never ends still leaves when its patience does', async (t) => {
+t.test('a caller that waits for a leader that never ends leaves when its signal aborts', async (t) => {
   const { redis, a } = await twoInstances(t)
   await redis.set('cache:lease:{k}', 'somebody', 'EX', 60)
-  const patience = new AbortController()
-  const { state, result } = await a.claim('k', { ...mustNotProduce, signal: patience.signal })
+  const client = new AbortController()
+  const { state, result } = await a.claim('k', { ...mustNotProduce, signal: client.signal })
   t.equal(state, 'wait')
-  patience.abort(new Error('enough'))
+  client.abort(new Error('enough'))
   await t.rejects(result, { message: 'enough' })
 })
 

@@ -38,7 +38,7 @@ function locals(lua: string, kind: 'KEYS' | 'ARGV'): string[] {
 const keys = { value: 'v{k}', lease: 'l{k}', waiters: 'w{k}', outcome: 'o{k}' }
 const claimStep = { leaseMs: 60_000, seenHeader: '', awaitedToken: '', waiterMs: 60_000 }
 const end = { value: '', valueMs: 60_000, outcome: '"over"', outcomeMs: 60_000, channel: 'bus', message: 'm' }
-const text = encodeEntry({ id: randomUUID(), storedAtMs: 1, generations: {} }, '1')
+const text = encodeEntry({ id: randomUUID(), storedAtMs: 1, incarnation: 'r:i', generations: {} }, '1')
 
 async function scriptsForTest(t: TestContext) {
   const redis = await redisForTest(t)

@@ -1,29 +1,8 @@
-import { openBackends } from '@knowalledge/generation'
-import { createLogger, type Environment } from '@knowalledge/service-kit'
-import { emulatorForTest } from '@knowalledge/testing'
-import sharp from 'sharp'
-import type { Test } from 'tap'
+import { serviceForTest } from '@knowalledge/generation/testing'
 import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
-/** The service over the in-memory twins and an emulator of the test's own. */
-export async function build(t: Test, env: Environment = {}) {
-  const emulator = await emulatorForTest(t)
-  const config = loadConfig({
-    REDIS_ENABLED: 'false',
-    GEMINI_BASE_URL: emulator.baseUrl,
-    GEMINI_API_KEY: 'test-key',
-    ...env,
-  })
-  const logger = createLogger({ level: 'silent', pretty: false })
-  const backends = await openBackends(config, logger)
-  const app = await buildApp({ config, backends, logger })
-  t.teardown(async () => {
-    await app.close()
-    await backends.close()
-  })
-  return { app, emulator, backends }
-}
+export const build = serviceForTest({ buildApp, loadConfig })
 
 export interface Part {
   name: string
@@ -47,13 +26,6 @@ export function form(...parts: Part[]) {
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     payload: Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string))),
   }
-}
-
-/** A picture in one colour. */
-export function picture(background: string, { width = 64, height = 48 } = {}): Promise<Buffer> {
-  return sharp({ create: { width, height, channels: 3, background } })
-    .png()
-    .toBuffer()
 }
 
 export const image = (content: Uint8Array | string, filename = 'image.png', type = 'image/png'): Part => ({

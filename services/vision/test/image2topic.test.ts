@@ -1,11 +1,12 @@
 import sharp from 'sharp'
 import t from 'tap'
-import { maxImageBytes } from '../src/picture.ts'
-import { build, form, image, picture } from './fixtures.ts'
+import { maxImageBytes } from '../src/limits.ts'
+import { build, form, image } from './fixtures.ts'
+import { solid } from './images.ts'
 
-t.test('names the topic of a picture; the same bytes again cost nothing, whatever their name', async (t) => {
+t.test('names the topic of an image; the same bytes again cost nothing, whatever their name', async (t) => {
   const { app, emulator } = await build(t)
-  const red = await picture('red')
+  const red = await solid('red')
   const first = await app.inject(form(image(red, 'image.png')))
   t.equal(first.statusCode, 200)
   t.equal(first.headers['x-cache'], 'miss')
@@ -19,17 +20,17 @@ t.test('names the topic of a picture; the same bytes again cost nothing, whateve
   t.equal(emulator.counters().byTask.vision.admitted, 1)
 })
 
-t.test('two different pictures of the same name never share a topic', async (t) => {
+t.test('two different images of the same name never share a topic', async (t) => {
   const { app } = await build(t)
-  const red = (await app.inject(form(image(await picture('red'), 'photo.png')))).json()
-  const blue = (await app.inject(form(image(await picture('blue'), 'photo.png')))).json()
+  const red = (await app.inject(form(image(await solid('red'), 'photo.png')))).json()
+  const blue = (await app.inject(form(image(await solid('blue'), 'photo.png')))).json()
   t.notSame(red.generated_topic, blue.generated_topic)
   t.equal(blue.cached, false)
 })
 
 t.test('the language field counts wherever it stands, and Accept-Language without it', async (t) => {
   const { app, emulator } = await build(t)
-  const red = await picture('red')
+  const red = await solid('red')
   const language = { name: 'language', content: 'es' }
   t.equal((await app.inject(form(language, image(red)))).statusCode, 200)
   t.match((await app.inject(form(image(red), language))).json(), { cached: true })
@@ -40,7 +41,7 @@ t.test('the language field counts wherever it stands, and Accept-Language withou
   t.match(emulator.calls()[0]?.prompt, 'Language: Spanish (es)')
 })
 
-t.test('Gemini gets a small upright picture without its metadata', async (t) => {
+t.test('Gemini gets a small upright image without its metadata', async (t) => {
   const { app, emulator } = await build(t)
   const photo = await sharp({ create: { width: 3000, height: 2000, channels: 3, background: 'green' } })
     .withExif({ IFD0: { Artist: 'SECRET-ARTIST' }, IFD3: { GPSLatitude: '51/1 30/1 0/1' } })
@@ -54,7 +55,7 @@ t.test('Gemini gets a small upright picture without its metadata', async (t) => 
 
 t.test('every kind of bad upload has its 4xx, spends no quota, and the next request works', async (t) => {
   const { app, emulator } = await build(t)
-  const red = await picture('red')
+  const red = await solid('red')
   const bomb = Buffer.from(red)
   bomb.writeUInt32BE(60_000, 16)
   bomb.writeUInt32BE(60_000, 20)
@@ -64,7 +65,7 @@ t.test('every kind of bad upload has its 4xx, spends no quota, and the next requ
     ['an empty file', form(image('')), 400, /^image/],
     ['two files', form(image(red), image(red)), 400, /more than one file/],
     ['a file in another field', form({ ...image(red), name: 'photo' }), 400, /There is a file in `photo`/],
-    ['a text file named .png', form(image('just text, no picture')), 415, /^image: /],
+    ['a text file named .png', form(image('just text, no image')), 415, /^image: /],
     ['an SVG', form(image('<svg xmlns="http://www.w3.org/2000/svg"/>', 'x.svg', 'image/svg+xml')), 415, /^image: /],
     ['a truncated PNG', form(image(red.subarray(0, red.length - 30))), 400, /^image: /],
     ['a pixel bomb', form(image(bomb)), 413, /megapixels/],
@@ -106,7 +107,7 @@ t.test('every kind of bad upload has its 4xx, spends no quota, and the next requ
 
 t.test('a file of exactly 10 MiB is taken, one byte more is not', async (t) => {
   const { app } = await build(t)
-  const red = await picture('red')
+  const red = await solid('red')
   const padded = (size: number) => Buffer.concat([red, Buffer.alloc(size - red.length)])
   t.equal((await app.inject(form(image(padded(maxImageBytes))))).statusCode, 200)
   t.equal((await app.inject(form(image(padded(maxImageBytes + 1))))).statusCode, 413)
@@ -115,7 +116,7 @@ t.test('a file of exactly 10 MiB is taken, one byte more is not', async (t) => {
 t.test('a refusal is no topic', async (t) => {
   const { app, emulator } = await build(t)
   emulator.faults.add({ kind: 'refusal_text', times: 1 })
-  const reply = await app.inject(form(image(await picture('red'))))
+  const reply = await app.inject(form(image(await solid('red'))))
   t.equal(reply.statusCode, 502)
   t.match(reply.json(), { error: 'gemini_bad_answer' })
 })
@@ -124,7 +125,7 @@ t.test('a form with the names of prototypes changes nothing, and is no 5xx', asy
   const { app, emulator } = await build(t)
   for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty']) {
     const field = await app.inject(form({ name, content: '{"polluted":true}' }))
-    const file = await app.inject(form({ ...image('not a picture'), name }))
+    const file = await app.inject(form({ ...image('not an image'), name }))
     for (const reply of [field, file]) {
       t.equal(reply.statusCode, 400, name)
       t.match(reply.json(), { error: 'invalid_input' }, name)

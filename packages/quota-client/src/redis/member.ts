@@ -1,19 +1,20 @@
+import { causeOf, type UnavailableCause } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 import type { Amount } from '../core/account.ts'
 import { limitsText, limitTypes } from '../core/limits.ts'
 import { PauseGate } from '../core/pauses.ts'
 import type { Settings } from '../core/store.ts'
-import type { Pause, QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer, UnavailableCause } from '../types.ts'
+import type { Pause, QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer } from '../types.ts'
 import { ClockBounds } from './clock-bounds.ts'
 import type { PoolState } from './layout.ts'
 import { Adjustments, DayKnowledge } from './pending.ts'
-import { type Call, causeOf, QuotaScript, type Reply } from './script.ts'
+import { type Call, QuotaScript, type Reply } from './script.ts'
 
 /** Heartbeats in a row without an answer after which an open connection is given up. */
 const heartbeatsPerConnection = 3
 
 type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
-type Parts = Partial<Pick<Call, 'runs' | 'pause'>> & { tenant?: Tenant | undefined }
+type Parts = Partial<Pick<Call, 'runs' | 'pause' | 'line'>> & { tenant?: Tenant | undefined }
 
 /**
  * One instance as a member of a pool: what it knows of the shared state and of Redis's clock, its heartbeats, and what it has
@@ -65,6 +66,10 @@ export class Member {
   /** Why the shared state cannot be used; undefined when it can. */
   get unavailable(): UnavailableCause | undefined {
     return this.#unavailable
+  }
+
+  get id(): string {
+    return this.#script.memberId
   }
 
   /** Redis's time, as far as this instance knows. */

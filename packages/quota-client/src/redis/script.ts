@@ -1,5 +1,5 @@
-import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
-import type { Runtime, UnavailableCause } from '../types.ts'
+import type { Cluster, Redis } from 'ioredis'
+import type { Runtime } from '../types.ts'
 import { accountBytes, type PoolState, readAccount, scriptText, status } from './layout.ts'
 
 export interface Call {
@@ -17,6 +17,7 @@ export interface Call {
   pause?: string
   knowledge?: string
   tenant?: { id: string; limits: string; adjustments: string } | undefined
+  line?: string
 }
 
 export interface Reply {
@@ -34,23 +35,25 @@ export interface Reply {
 type Command = (...args: (string | number)[]) => Promise<unknown>
 const commandName = 'knowalledgeQuota'
 const headBytes = 24
+/** The state, and the waiting lines, which nothing depends on that must not be exceeded. */
+export const keyNames = ['', ':interactive', ':batch', ':rounds']
 
 /** The only place that registers and calls the script. */
 export class QuotaScript {
   readonly #command: Command
   readonly #runtime: Runtime
   readonly #timeoutMs: number
-  readonly #key: string
+  readonly #keys: string[]
   readonly memberId: string
   #calls = 0
 
   constructor(redis: Redis | Cluster, runtime: Runtime, { pool, timeoutMs }: { pool: string; timeoutMs: number }) {
-    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: 1 })
+    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: keyNames.length })
     // ioredis adds the command at run time; its types cannot know it.
     this.#command = (redis as unknown as Record<string, Command>)[`${commandName}Buffer`]?.bind(redis) as Command
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
-    this.#key = `quota:{${pool}}`
+    this.#keys = keyNames.map((name) => `quota:{${pool}}${name}`)
     this.memberId = String(Math.floor(runtime.random() * 2 ** 52) + 1)
   }
 
@@ -69,10 +72,11 @@ export class QuotaScript {
       call.runs ?? '',
       call.adjustments ?? '',
     ]
-    if (call.pause || call.knowledge || tenant) args.push(call.pause ?? '', call.knowledge ?? '')
-    if (tenant) args.push(tenant.id, tenant.limits, tenant.adjustments)
+    if (call.pause || call.knowledge || tenant || call.line) args.push(call.pause ?? '', call.knowledge ?? '')
+    if (tenant || call.line) args.push(tenant?.id ?? '', tenant?.limits ?? '', tenant?.adjustments ?? '')
+    if (call.line) args.push(call.line)
     const sentMs = this.#runtime.monotonicMs()
-    const answer = await this.#inTime(this.#command(this.#key, ...args))
+    const answer = await this.#inTime(this.#command(...this.#keys, ...args))
     return readReply(answer, { call: number, sentMs, tenant })
   }
 
@@ -102,40 +106,5 @@ function readReply(answer: unknown, expected: { call: number; sentMs: number; te
     pool: readAccount(answer, headBytes),
     tenant: expected.tenant && readAccount(answer, headBytes + accountBytes),
     rest,
-  }
-}
-
-/** What an error of Redis says about its health. */
-export function causeOf(error: unknown): UnavailableCause {
-  const message = error instanceof Error ? error.message : ''
-  if (/^OOM/.test(message)) return 'full'
-  if (/^READONLY/.test(message)) return 'read_only'
-  if (/^NOREPLICAS/.test(message)) return 'no_replicas'
-  if (/^MISCONF/.test(message)) return 'not_persisted'
-  return /^[A-Z]{3,} /.test(message) ? 'error' : 'unreachable'
-}
-
-const connection = {
-  autoResendUnfulfilledCommands: false, // the default executed 90 % of the commands in flight twice after a cut
-  maxRetriesPerRequest: 0,
-  enableOfflineQueue: false,
-  commandTimeout: 500, // without it promises would never settle while Redis hangs
-  connectTimeout: 1000,
-  retryStrategy: (attempt: number) => Math.min(20 * attempt, 500),
-} satisfies RedisOptions
-
-/** Options for the ioredis connection that a quota client is given: nothing is sent twice and nothing waits for long. */
-export function quotaRedisOptions(options: RedisOptions = {}): RedisOptions {
-  return { ...options, ...connection }
-}
-
-/** The same for an ioredis `Cluster`. */
-export function quotaClusterOptions(options: ClusterOptions = {}): ClusterOptions {
-  return {
-    ...options,
-    enableOfflineQueue: false,
-    retryDelayOnFailover: 0, // a command whose connection closed would be sent again
-    clusterRetryStrategy: connection.retryStrategy,
-    redisOptions: { ...options.redisOptions, ...connection },
   }
 }

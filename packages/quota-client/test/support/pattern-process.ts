@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { redisOptions } from '@knowalledge/redis-kit'
 import { Redis } from 'ioredis'
-import { createQuotaClient, quotaRedisOptions } from '../../src/index.ts'
+import { createQuotaClient } from '../../src/index.ts'
 import { minute, type Pattern, patternLimits, play } from './patterns.ts'
 
 // One instance of a fleet, started by a test: plays all patterns at once, each on a pool of its own, and reports what
 // was admitted. Without a port it is a process of its own over the store in memory.
 const port = Number(process.argv[2])
-const redis = port ? new Redis(port, '127.0.0.1', quotaRedisOptions()) : undefined
+const redis = port ? new Redis(port, '127.0.0.1', redisOptions()) : undefined
 redis?.on('error', (error) => console.error(error))
 process.send?.('ready')
 const [{ fromMs, untilMs }] = await once(process, 'message')

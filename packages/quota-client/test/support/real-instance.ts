@@ -1,13 +1,8 @@
 import { once } from 'node:events'
+import { redisOptions } from '@knowalledge/redis-kit'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
-import {
-  createQuotaClient,
-  type Hold,
-  type QuotaClient,
-  type QuotaClientOptions,
-  quotaRedisOptions,
-} from '../../src/index.ts'
+import { createQuotaClient, type Hold, type QuotaClient, type QuotaClientOptions } from '../../src/index.ts'
 import { roomy } from './requests.ts'
 import { until } from './until.ts'
 
@@ -30,7 +25,7 @@ export async function realInstance(
   port: number,
   options: Partial<QuotaClientOptions> = {},
 ): Promise<RealInstance> {
-  const redis = new Redis(port, '127.0.0.1', quotaRedisOptions())
+  const redis = new Redis(port, '127.0.0.1', redisOptions())
   redis.on('error', () => {}) // faults are made on purpose
   await once(redis, 'ready')
   const [holds, faults]: [Hold[], string[]] = [[], []]

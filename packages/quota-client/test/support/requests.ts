@@ -1,15 +1,9 @@
-import {
-  type QuotaClient,
-  type QuotaLimits,
-  quotaRedisOptions,
-  type Reservation,
-  type ReserveRequest,
-  type Verdict,
-} from '../../src/index.ts'
+import { redisOptions } from '@knowalledge/redis-kit'
+import type { QuotaClient, QuotaLimits, Reservation, ReserveRequest, Verdict } from '../../src/index.ts'
 
 /** For tests that are not about faults: a machine that stalls for seconds is none. Goes with `lenientConnection`. */
 export const longTimeout = { transitMs: 20_000 }
-export const lenientConnection = () => ({ ...quotaRedisOptions(), commandTimeout: longTimeout.transitMs })
+export const lenientConnection = () => redisOptions({ commandTimeout: longTimeout.transitMs })
 
 export const roomy: QuotaLimits = { rpm: 1000, rpd: 10_000, tpm: 1_000_000, tpd: 10_000_000 }
 

@@ -1,6 +1,13 @@
 import type { Picture } from '@knowalledge/gemini'
-import { answerKey, type GenerationSpec, type GenerationTools } from '@knowalledge/generation'
-import { type App, answerHeaders, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import {
+  answerHeaders,
+  answerKey,
+  answerLearning,
+  errorResponses,
+  type GenerationSpec,
+  type GenerationTools,
+} from '@knowalledge/generation'
+import { type App, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 
@@ -28,7 +35,7 @@ const promptVersion = 'image-1'
 
 /** `POST /api/generate_image`: a picture of what the prompt says. */
 export function generateImage(app: App, tools: GenerationTools, imageBackend: 'gemini' | 'imagen'): void {
-  const { generation, gemini, metrics, cache } = tools
+  const { generation, gemini, metrics, cache, waiting } = tools
   app.post(
     '/api/generate_image',
     {
@@ -54,16 +61,22 @@ export function generateImage(app: App, tools: GenerationTools, imageBackend: 'g
         call: (signal) => gemini.generatePicture({ prompt, signal }),
         accept: (raw) => ({ value: toDrawing(raw as Picture), passed: true }),
       }
-      const { value: drawing, ...answer } = await generation.run(spec, contextOf(request, reply))
-      if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec))
-      metrics.imageGenerated(answer.fromFallback ? 'fallback' : answer.cached ? 'cache' : imageBackend)
-      return reply.header('x-cache', answer.layer).send({
-        image: drawing.base64,
-        format: formatOf(drawing),
-        mime_type: drawing.mimeType,
-        url: `/api/images/${drawing.sha256}`,
-        cached: answer.cached,
-        from_fallback: answer.fromFallback,
+      return await answerLearning(request, reply, {
+        waiting,
+        work: async (context) => {
+          const { value: drawing, ...answer } = await generation.run(spec, context)
+          if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec))
+          metrics.imageGenerated(answer.fromFallback ? 'fallback' : answer.cached ? 'cache' : imageBackend)
+          const body = {
+            image: drawing.base64,
+            format: formatOf(drawing),
+            mime_type: drawing.mimeType,
+            url: `/api/images/${drawing.sha256}`,
+            cached: answer.cached,
+            from_fallback: answer.fromFallback,
+          }
+          return { body, layer: answer.layer }
+        },
       })
     },
   )

@@ -1,13 +1,11 @@
-import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import {
-  type App,
   answerHeaders,
-  chooseLanguage,
-  contextOf,
+  answerLearning,
   errorResponses,
-  HttpError,
-  trimTexts,
-} from '@knowalledge/service-kit'
+  type GenerationAnswer,
+  type GenerationTools,
+} from '@knowalledge/generation'
+import { type App, chooseLanguage, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
 import { explanationSpec } from '../questions.ts'
@@ -75,13 +73,19 @@ export function createPresentation(app: App, tools: GenerationTools): void {
       const { focus, language: asked, ...rest } = request.body
       const language = chooseLanguage(asked, request.headers)
       const specs = focus.map((subtopic) => explanationSpec({ ...rest, subtopic, language }, tools))
-      const results = await tools.generation.runAll(specs, contextOf(request, reply))
-      throwCommonFailure(results)
-      const failed = results.filter((result) => result.status === 'rejected').length
-      return reply.header('x-cache', layerOfAll(results)).send({
-        explanations: results.map((result, index) => shown(focus[index] as string, result)),
-        success_count: results.length - failed,
-        failed_count: failed,
+      const entry = (result: Result, index: number) => shown(focus[index] as string, result)
+      return await answerLearning(request, reply, {
+        waiting: tools.waiting,
+        work: async (context, parts) => {
+          const results = await tools.generation.runAll(specs, context, (result, index) => {
+            // A failure does not begin a stream: it may turn out to be that of the whole request.
+            if (result.status === 'fulfilled' || parts.hasBegun) parts.item({ index, ...entry(result, index) })
+          })
+          if (!parts.hasBegun) throwCommonFailure(results)
+          const failed = results.filter((result) => result.status === 'rejected').length
+          const counts = { success_count: results.length - failed, failed_count: failed }
+          return { body: { explanations: results.map(entry), ...counts }, layer: layerOfAll(results), counts }
+        },
       })
     },
   )

@@ -1,15 +1,13 @@
-import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import {
-  type App,
   answerHeaders,
-  cachingHeaders,
-  chooseLanguage,
+  answerLearning,
   contextOf,
   errorResponses,
-  NothingNew,
+  type GenerationAnswer,
+  type GenerationTools,
   questionErrors,
-  trimTexts,
-} from '@knowalledge/service-kit'
+} from '@knowalledge/generation'
+import { type App, cachingHeaders, chooseLanguage, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -49,8 +47,13 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
     },
     async (request, reply) => {
       const question = { topic: request.body.topic, language: chooseLanguage(request.body.language, request.headers) }
-      const answer = await tools.generation.run(subtopicsSpec(question, tools), contextOf(request, reply))
-      return reply.header('x-cache', answer.layer).send(shown(answer))
+      return await answerLearning(request, reply, {
+        waiting: tools.waiting,
+        work: async (context) => {
+          const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
+          return { body: shown(answer), layer: answer.layer }
+        },
+      })
     },
   )
 

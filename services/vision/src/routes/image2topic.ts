@@ -1,28 +1,23 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import type { GenerationTools } from '@knowalledge/generation'
-import {
-  type App,
-  answerHeaders,
-  chooseLanguage,
-  contextOf,
-  type ErrorName,
-  errorResponses,
-  HttpError,
-} from '@knowalledge/service-kit'
-import pLimit from 'p-limit'
+import { answerHeaders, answerLearning, errorResponses, type GenerationTools } from '@knowalledge/generation'
+import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { maxImageBytes, PictureError, preparePicture } from '../picture.ts'
+import { DecoderPool } from '../decoder-pool.ts'
+import { ImageError } from '../image-error.ts'
+import { maxImageBytes } from '../limits.ts'
 import { topicPrompt, topicPromptVersion, topicSchema } from '../prompts.ts'
 import { acceptTopic, type Topic } from '../topic.ts'
 import { readUpload } from '../upload.ts'
+import { UploadBuffer, UploadMemory } from '../upload-memory.ts'
 
 /** For the docs only: the body is read as a stream, and what is wrong with it is said by `readUpload`. */
 const Form = Type.Object({
   image: Type.Unsafe<never>({
     type: 'string',
     format: 'binary',
-    description: 'PNG, JPEG, GIF or WebP; at most 10 MiB and 50 megapixels',
+    description: 'PNG, JPEG, GIF or WebP; at most 10 MiB, 50 megapixels, 20,000 pixels a side and 200 MB decoded',
   }),
   language: Type.Optional(Type.String({ description: 'Such as `es`; falls back to Accept-Language, then English' })),
 })
@@ -35,17 +30,23 @@ const Answer = Type.Object(
     cached: Type.Boolean(),
     from_fallback: Type.Boolean(),
   },
-  { description: 'What the picture shows', headers: answerHeaders },
+  { description: 'What the image shows', headers: answerHeaders },
 )
 
 /** Tokens reserved for one call; what was really used is settled afterwards. */
 const estimatedTokens = 2_000
 
-/** A picture at the bound takes half a gigabyte while it is scaled, so only this many are worked on at once. */
-const preparing = pLimit(2)
+export interface Image2TopicOptions {
+  tools: GenerationTools
+  maxUploadBytes: number
+}
 
-/** `POST /api/image2topic`: the topic that a picture shows. */
-export function image2Topic(app: App, { generation, gemini, metrics }: GenerationTools): void {
+/** `POST /api/image2topic`: the topic that an image shows. */
+export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
+  const { generation, gemini, waiting } = tools
+  const uploads = new UploadMemory(maxUploadBytes, app.log)
+  const decoders = new DecoderPool()
+  app.addHook('onClose', () => decoders.close())
   app.register(multipart, {
     limits: {
       fileSize: maxImageBytes,
@@ -65,7 +66,7 @@ export function image2Topic(app: App, { generation, gemini, metrics }: Generatio
         bodyLimit: maxImageBytes + 64 * 1024,
         validatorCompiler: () => () => true,
         schema: {
-          summary: 'The topic of a picture',
+          summary: 'The topic of an image',
           tags: ['learning'],
           consumes: ['multipart/form-data'],
           body: Form,
@@ -73,46 +74,82 @@ export function image2Topic(app: App, { generation, gemini, metrics }: Generatio
         },
       },
       async (request, reply) => {
-        const upload = await readUpload(request)
-        const picture = await preparing(() => preparePicture(upload.bytes)).catch(rejectPicture)
-        const language = chooseLanguage(upload.language, request.headers)
-        const answer = await generation.run<Topic>(
-          {
-            operation: 'image2topic',
-            promptVersion: topicPromptVersion,
-            model: gemini.models.vision,
-            language: language.tag,
-            input: { sha256: createHash('sha256').update(upload.bytes).digest('hex') },
-            priority: 'interactive',
-            estimatedTokens,
-            call: (signal) =>
-              gemini.describePicture({ ...topicPrompt(language), schema: topicSchema, picture, signal }),
-            accept: (raw) => acceptTopic(raw, language, metrics),
+        return await answerLearning(request, reply, {
+          waiting,
+          work: async (context) => {
+            const buffer = new UploadBuffer(uploads)
+            try {
+              const question = await readQuestion(request, { buffer, decoders, signal: context.signal })
+              const language = chooseLanguage(question.language, request.headers)
+              const answer = await generation.run<Topic>(
+                {
+                  operation: 'image2topic',
+                  promptVersion: topicPromptVersion,
+                  model: gemini.models.vision,
+                  language: language.tag,
+                  input: { sha256: question.sha256 },
+                  priority: 'interactive',
+                  estimatedTokens,
+                  call: (signal) =>
+                    gemini.describePicture({
+                      ...topicPrompt(language),
+                      schema: topicSchema,
+                      picture: question.image,
+                      signal,
+                    }),
+                  accept: (raw) => acceptTopic(raw, language),
+                },
+                context,
+              )
+              const { topic, qualityScore, warnings } = answer.value
+              const body = {
+                generated_topic: topic,
+                quality_score: qualityScore,
+                warnings,
+                cached: answer.cached,
+                from_fallback: answer.fromFallback,
+              }
+              return { body, layer: answer.layer }
+            } finally {
+              buffer.release()
+            }
           },
-          contextOf(request, reply),
-        )
-        const { topic, qualityScore, warnings } = answer.value
-        return reply.header('x-cache', answer.layer).send({
-          generated_topic: topic,
-          quality_score: qualityScore,
-          warnings,
-          cached: answer.cached,
-          from_fallback: answer.fromFallback,
         })
       },
     ),
   )
 }
 
-const pictureErrors: Record<PictureError['problem'], ErrorName> = {
+interface QuestionTools {
+  buffer: UploadBuffer
+  decoders: DecoderPool
+  signal: AbortSignal
+}
+
+/** When this resolves the prepared image has taken the place of the upload. */
+async function readQuestion(request: FastifyRequest, { buffer, decoders, signal }: QuestionTools) {
+  const { content, language } = await readUpload(request, buffer)
+  const hash = createHash('sha256')
+  for (const part of content) hash.update(part)
+  const image = await decoders.prepare(content, signal).catch(rejectImage)
+  buffer.replaceBy(image.bytes.length)
+  return { image, sha256: hash.digest('hex'), language }
+}
+
+const imageErrors: Record<ImageError['problem'], ErrorName> = {
   empty: 'invalid_input',
   broken: 'invalid_input',
   unsupported_type: 'unsupported_media_type',
   too_many_pixels: 'payload_too_large',
+  too_many_decoded_bytes: 'payload_too_large',
+  too_many_scans: 'payload_too_large',
+  too_many_chunks: 'payload_too_large',
+  too_much_metadata: 'payload_too_large',
   too_many_frames: 'payload_too_large',
+  too_slow: 'timeout',
 }
 
-function rejectPicture(error: unknown): never {
-  if (!(error instanceof PictureError)) throw error
-  throw new HttpError(pictureErrors[error.problem], `image: ${error.message}`)
+function rejectImage(error: unknown): never {
+  if (!(error instanceof ImageError)) throw error
+  throw new HttpError(imageErrors[error.problem], `image: ${error.message}`)
 }
