@@ -1,7 +1,15 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
 import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
-import { connectRedis, type RedisConfig, type RedisConnection, redisFaults } from '@knowalledge/redis-kit'
+import {
+  cacheRedisConfig,
+  connectRedis,
+  type RedisConfig,
+  type RedisConnection,
+  redisFaults,
+  remedyFor,
+  type UnavailableCause,
+} from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import {
   HttpError,
@@ -20,6 +28,8 @@ export interface BackendsConfig extends RedisConfig, QuotaConfig {
   CACHE_STALE_TTL_SECONDS: number
   CACHE_MAX_ITEMS: number
   CACHE_MAX_MEGABYTES: number
+  CACHE_REDIS_MAX_IMAGES: number
+  CACHE_REDIS_MAX_IMAGE_MEGABYTES: number
   GEMINI_API_KEY?: string
   GOOGLE_API_KEY?: string
   GEMINI_BASE_URL: string
@@ -38,6 +48,7 @@ export interface Backends {
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
+  isCacheWritable?: (() => boolean) | undefined
   /** The quota's connection (absent without Redis), for others in this process, and whom to tell when it fails them. */
   shared: { redis: RedisConnection | undefined; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
@@ -48,10 +59,10 @@ const cacheCommandTimeoutMs = 250
 
 /** Connects a process's backends. A Redis that cannot be reached is no reason not to start: the process is degraded until it can. */
 export async function openBackends(config: BackendsConfig, log: Logger): Promise<Backends> {
-  // Two connections: a large cached picture must not delay a reservation.
+  // Two connections, to one server or two: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
     connectRedis(config, { log }),
-    connectRedis(config, { log, commandTimeoutMs: cacheCommandTimeoutMs }),
+    connectRedis(cacheRedisConfig(config), { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
   const quota = createQuotaClient({
@@ -81,13 +92,26 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
     gemini,
     checks: {
       ...(quotaRedis ? quotaChecks(quota, { isObserver: false }) : { redis: redisDisabled }),
+      ...(cacheRedis && { cache: cacheCheck(() => faults.causeOf('cache')) }),
       gemini: geminiCheck(apiKey !== undefined),
     },
     redisCircuit: quotaRedis && faults.circuit,
+    isCacheWritable: cacheRedis && (() => faults.causeOf('cache') === undefined),
     shared: { redis: quotaRedis, faultsOf: faults.of },
     async close() {
       await Promise.all([quota.close(), cache.close(), gemini.close()])
       for (const redis of [quotaRedis, cacheRedis]) redis?.disconnect()
+    },
+  }
+}
+
+/** Without its Redis the cache goes on in memory: slower and not shared. */
+function cacheCheck(causeNow: () => UnavailableCause | undefined): ReadyCheck {
+  return {
+    required: false,
+    async check() {
+      const cause = causeNow()
+      return cause ? { status: cause, ok: false, remedy: remedyFor(cause) } : { status: 'healthy', ok: true }
     },
   }
 }
@@ -106,6 +130,8 @@ function cacheOptions(config: BackendsConfig) {
     staleTtlMs: config.CACHE_STALE_TTL_SECONDS * 1000,
     maxItems: config.CACHE_MAX_ITEMS,
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
+    maxLargeValues: config.CACHE_REDIS_MAX_IMAGES,
+    maxLargeBytes: config.CACHE_REDIS_MAX_IMAGE_MEGABYTES * 1024 * 1024,
     encodeError: (error: unknown) => (error instanceof HttpError ? error.toJSON() : undefined),
     decodeError: (encoded: unknown) => HttpError.fromJSON(encoded),
   }

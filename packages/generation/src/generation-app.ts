@@ -31,7 +31,7 @@ export async function createGenerationApp(
   options: GenerationAppOptions,
 ): Promise<{ app: App; tools: GenerationTools }> {
   const { service, description, model, operations, config, backends, logger } = options
-  const { quota, cache, gemini, checks, redisCircuit } = backends
+  const { quota, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
   const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service,
@@ -42,6 +42,7 @@ export async function createGenerationApp(
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
     redisCircuit,
+    isCacheWritable,
   })
   refuseOtherThanUtf8(app)
   const generation = createGeneration({

@@ -16,6 +16,7 @@ export interface ServiceAppOptions extends AppOptions {
   cacheItems?: (() => { memory: number }) | undefined
   /** Absent without Redis. */
   redisCircuit?: (() => CircuitState) | undefined
+  isCacheWritable?: (() => boolean) | undefined
   /** False when the app serves an OpenAPI document of its own making. Default true. */
   ownOpenapiRoute?: boolean
   /** Called before the first route is registered. */
@@ -24,11 +25,12 @@ export interface ServiceAppOptions extends AppOptions {
 
 /** What every deployable has before its first route: metrics, one error shape, OpenAPI, `/health` and `/ready`. */
 export async function createServiceApp(options: ServiceAppOptions): Promise<App> {
-  const { service, description, metrics, checks, quota, cacheItems, redisCircuit, ownOpenapiRoute = true } = options
+  const { service, description, metrics, checks, ownOpenapiRoute = true } = options
+  const { quota, cacheItems, redisCircuit, isCacheWritable } = options
   const app = createApp(options)
   options.beforeRoutes?.(app)
   await app.register(closing)
-  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit })
+  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit, isCacheWritable })
   await app.register(errorHandling, {
     onAnswered: (error, request) => {
       const endpoint = request.routeOptions?.config?.endpoint ?? 'unknown'

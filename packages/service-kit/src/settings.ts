@@ -125,6 +125,19 @@ const cacheSettings = {
     maximum: 2_592_000,
   }),
   CACHE_MAX_ITEMS: setting.wholeNumber('Answers held in memory', { default: 10_000, minimum: 1, maximum: 10_000_000 }),
+  CACHE_REDIS_MAX_IMAGES: setting.wholeNumber(
+    'Images kept in Redis (values over 64 KiB); the oldest are deleted first',
+    {
+      default: 100,
+      minimum: 1,
+      maximum: 100_000,
+    },
+  ),
+  CACHE_REDIS_MAX_IMAGE_MEGABYTES: setting.wholeNumber('Memory of Redis that these images may take', {
+    default: 128,
+    minimum: 1,
+    maximum: 1_048_576,
+  }),
   CACHE_MAX_MEGABYTES: setting.wholeNumber('Memory that held answers may take', {
     default: 64,
     minimum: 1,
