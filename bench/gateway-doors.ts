@@ -34,6 +34,7 @@ export async function doors(t: TestContext): Promise<Door[]> {
   const everything = {
     AUTH: 'required',
     SESSION_SECRET: 'a-session-secret-for-this-benchmark',
+    GATEWAY_SECRET: 'a-gateway-secret-for-this-benchmark',
     TRUST_PROXY: '1',
     CORS_ORIGINS: 'https://app.example.com',
     RATE_LIMIT_PER_MINUTE: plenty,

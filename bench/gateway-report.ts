@@ -25,7 +25,7 @@ export function report(results: Result[], run: { rounds: number; seconds: number
     '|---|--:|--:|--:|--:|--:|--:|',
     ...results.map(figuresRow),
     '',
-    'CPU of a request in the door’s process as a multiple of the bare proxy’s, round by round.',
+    'CPU of a request in the gateway’s process as a multiple of the bare proxy’s, round by round.',
     '',
     '| CPU ÷ bare @fastify/http-proxy | in flight | asked for | measured | |',
     '|---|--:|--:|--:|---|',

@@ -1,4 +1,4 @@
-// npm run bench:gateway: what the door costs: nginx, bare @fastify/http-proxy and this gateway, each before the same
+// npm run bench:gateway: what a proxy costs: nginx, bare @fastify/http-proxy and this gateway, each before the same
 // upstream, in one run. They take turns, so that a busy machine is busy for all of them. With --write the section in
 // docs/benchmarks.md is replaced. Needs wrk, nginx and redis-server.
 import { writeSection } from './benchmarks-page.ts'

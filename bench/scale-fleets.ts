@@ -28,6 +28,7 @@ const env = {
   EMULATOR_LATENCY_MS: String(latencyMs),
   GEMINI_API_KEY: 'bench-key',
   RATE_LIMIT_PER_MINUTE: '0',
+  MAX_IN_FLIGHT_PER_ADDRESS: '0',
 }
 
 /** Starts a fleet of each size, one after the other so that their start times are their own, with the known answers in memory. */

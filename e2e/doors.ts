@@ -2,6 +2,8 @@ import { processForTest, redisServerForTest, runKeys, type TestProcess } from '@
 import type { Test } from 'tap'
 import { upstreamForTest } from './edge-upstream.ts'
 
+/** The same at gateways and services. */
+export const gatewaySecret = 'a-secret-that-gateway-and-services-share'
 /** The same at every gateway. */
 export const sessionSecret = 'a-session-secret-that-all-gateways-share'
 
@@ -16,6 +18,7 @@ export async function doorsForTest(t: Test, env: Record<string, string> = {}) {
   const settings = {
     AUTH: 'required',
     SESSION_SECRET: sessionSecret,
+    GATEWAY_SECRET: gatewaySecret,
     REDIS_URL: redis.url,
     TEXT_GENERATION_URL: service.url,
     VISION_URL: service.url,

@@ -78,7 +78,7 @@ t.test('a well-formed request id is passed on, echoed and logged; any other is r
   t.strictSame(logged.toSorted(), passedOn.toSorted())
 })
 
-t.test('the access log is JSON, one line a request, without what was asked', async (t) => {
+t.test('the access log is JSON, one line for each request, without its query', async (t) => {
   const upstream = await upstreamForTest(t, answerAll)
   const { url, accessLog } = await nginxForTest(t, { gateways: [upstream.url] })
   const { requestId } = await ask(url, '/api/subtopics?topic=my%20illness', {

@@ -93,7 +93,7 @@ t.test('connections to a gateway are kept', async (t) => {
   t.equal(upstream.connections(), 1)
 })
 
-t.test('who asks is what nginx sees, not what the client claims', async (t) => {
+t.test('the client is the address that nginx sees, not the one that it claims', async (t) => {
   const upstream = await upstreamForTest(t, answerAll)
   const { url } = await nginxForTest(t, { gateways: [upstream.url] })
   await ask(url, '/api/quota/stats', {

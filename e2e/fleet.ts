@@ -11,6 +11,9 @@ const unlimitedDoor = {
   RATE_LIMIT_NOT_FOUND_PER_MINUTE: '0',
   RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '0',
   MAX_IN_FLIGHT: '0',
+  MAX_IN_FLIGHT_PER_ADDRESS: '0',
+  MAX_IN_FLIGHT_PER_CLIENT: '0',
+  CLIENT_SHARE_PER_DAY: '1',
   MAX_EVENT_LOOP_DELAY_MS: '0', // the machine has other things to do
 }
 

@@ -1,4 +1,4 @@
-import { errorStatus } from '@knowalledge/service-kit'
+import { errorStatus } from '@knowalledge/generation/errors'
 import { type Conversation, converse, type RawAnswer } from '@knowalledge/testing'
 import fc from 'fast-check'
 import t from 'tap'

@@ -1,4 +1,4 @@
-import { ending, get, head } from './hostile-request.ts'
+import { ending, get, head, post } from './hostile-request.ts'
 
 const target = 'POST /api/create_subtopics HTTP/1.1'
 const json = 'content-type: application/json'
@@ -102,6 +102,15 @@ export const headers = [
     'one value of 20 kB': get('/api/health', `x-a: ${'b'.repeat(20_000)}`),
     'one name of 20 kB': get('/api/health', `${'b'.repeat(20_000)}: x`),
     'a thousand headers': get('/api/health', ...Array.from({ length: 1_000 }, (_, n) => `x${n}: y`)),
+  }),
+  ...ending(403, 'csrf_rejected', {
+    "a form of another site's page": post(
+      '/api/create_subtopics',
+      body,
+      'sec-fetch-site: cross-site',
+      'origin: http://a',
+    ),
+    "an image in another site's page": get('/api/subtopics?topic=x', 'sec-fetch-site: cross-site'),
   }),
   ...ending(417, 'expectation_failed', {
     'an Expect that nobody knows': get('/api/health', 'expect: 200-ok'),

@@ -132,5 +132,6 @@ t.test('AUTH=required without what it needs is one message that names it, also i
     t.equal(code, 1)
     t.match(stderr, /AUTH=required with REDIS_ENABLED=false: .*REDIS_URL/)
     t.match(stderr, /SESSION_SECRET is required with AUTH=required/)
+    if (file.startsWith('gateway')) t.match(stderr, /GATEWAY_SECRET is required with AUTH=required/)
   }
 })

@@ -20,6 +20,7 @@ t.test('ten times more than it can do: who is let in waits at most twice as long
       REDIS_ENABLED: 'false',
       RATE_LIMIT_PER_MINUTE: '0',
       MAX_IN_FLIGHT: String(inFlight),
+      MAX_IN_FLIGHT_PER_ADDRESS: '0',
       LOG_LEVEL: 'warn',
       DRAIN_MS: '0',
     },

@@ -14,7 +14,7 @@ const fleet = await fleetForTest(t, {
   },
 })
 
-t.test('after known traffic every counter agrees with what was asked, and with what Gemini saw', async (t) => {
+t.test('after known traffic every counter agrees with the requests, and with what Gemini received', async (t) => {
   const services = [...fleet.text, fleet.vision, fleet.imageGeneration]
   const look = async () => ({
     gateway: await scrape(fleet.gateway),

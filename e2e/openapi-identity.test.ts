@@ -1,11 +1,11 @@
 import { freePort, processForTest, runKeys } from '@knowalledge/testing'
 import t from 'tap'
-import { login, sessionSecret } from './doors.ts'
+import { gatewaySecret, login, sessionSecret } from './doors.ts'
 import { fleetForTest } from './fleet.ts'
 import { documentedAnswers, type OpenapiDocument, untruths } from './openapi-document.ts'
 
 t.test('OpenAPI tells the truth with AUTH=required: sessions, and who is not let in', async (t) => {
-  const env = { AUTH: 'required', SESSION_SECRET: sessionSecret }
+  const env = { AUTH: 'required', SESSION_SECRET: sessionSecret, GATEWAY_SECRET: gatewaySecret }
   const { gateway, redis } = await fleetForTest(t, { env })
   const { url } = gateway
   const nowhere = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, LOG_LEVEL: 'silent' }

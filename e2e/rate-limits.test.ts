@@ -21,6 +21,7 @@ async function gatewaysForTest(t: Test, limit: number) {
         LOG_LEVEL: 'info',
         DRAIN_MS: '0',
         RATE_LIMIT_PER_MINUTE: String(limit),
+        MAX_IN_FLIGHT_PER_ADDRESS: '0',
         MAX_EVENT_LOOP_DELAY_MS: '0', // the machine has other things to do
       },
     })

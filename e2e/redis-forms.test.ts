@@ -52,7 +52,14 @@ async function letsIn(t: Test, env: Record<string, string>): Promise<void> {
   const made = await runCommand('gateway/src/keys.ts', { args: ['create', '--tenant', 'school-a'], env })
   t.equal(made.code, 0, made.stderr)
   const gateway = await processForTest(t, 'gateway/src/server.ts', {
-    env: { ...env, AUTH: 'required', SESSION_SECRET: 'x'.repeat(32), DRAIN_MS: '0', LOG_LEVEL: 'warn' },
+    env: {
+      ...env,
+      AUTH: 'required',
+      SESSION_SECRET: 'x'.repeat(32),
+      GATEWAY_SECRET: 'x'.repeat(32),
+      DRAIN_MS: '0',
+      LOG_LEVEL: 'warn',
+    },
   })
   const session = `${gateway.url}/api/session`
   const login = await fetch(session, { method: 'POST', headers: { 'x-api-key': made.stdout.trim() } })

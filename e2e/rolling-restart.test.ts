@@ -34,6 +34,7 @@ t.test('a rolling restart of every instance under load, behind the real nginx, l
   ])
   const gateways = await pairOf('gateway', 'gateway/src/server.ts', {
     RATE_LIMIT_PER_MINUTE: '0', // the load is one client
+    MAX_IN_FLIGHT_PER_ADDRESS: '0',
     TEXT_GENERATION_URL: text.urls,
     VISION_URL: vision.urls,
     IMAGE_GENERATION_URL: image.urls,

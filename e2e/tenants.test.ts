@@ -4,6 +4,7 @@ import { emulatorForTest, redisServerForTest, runKeys, type TestRedisServer } fr
 import { buildApp } from '@knowalledge/text-generation'
 import { loadConfig } from '@knowalledge/text-generation/config'
 import t, { type Test } from 'tap'
+import { gatewaySecret, sessionSecret } from './doors.ts'
 import { eventually, fleetForTest } from './fleet.ts'
 
 const schoolA = 'school-a;rpm=2'
@@ -41,7 +42,7 @@ t.test('of five calls a tenant with rpm=2 gets two, over several instances, and 
 })
 
 t.test("a key's tenant has its own limit through the gateway, whatever header its client sends", async (t) => {
-  const env = { AUTH: 'required', SESSION_SECRET: 'a-session-secret-that-all-gateways-share' }
+  const env = { AUTH: 'required', SESSION_SECRET: sessionSecret, GATEWAY_SECRET: gatewaySecret }
   const { gateway, redis, counters } = await fleetForTest(t, { env })
   const keys = (...args: string[]) => runKeys(redis.url, ...args)
   const [a, b] = [

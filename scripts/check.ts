@@ -4,10 +4,12 @@ import { spawnSync } from 'node:child_process'
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['format and lint', 'biome', 'check', '--error-on-warnings', '.'],
   ['types', 'tsc'],
+  ['types of the pages', 'tsc', '-p', 'web'],
   ['unused code', 'knip'],
   ['settings table', 'node', 'scripts/settings-table.ts', '--check'],
+  ['types of the client', 'node', 'scripts/client-types.ts', '--check'],
   ['test runner', 'tap', 'build'], // an install resets tap to its default plugins, which compile TypeScript
-  ['tests', 'tap', '{gateway,packages/*,services/*}/test/**/*.test.ts'],
+  ['tests', 'tap', '{gateway,packages/*,services/*,web}/test/**/*.test.ts'],
   ['simulation of the quota', 'node', 'packages/quota-client/sim/main.ts'],
   // Each of these starts a whole fleet, and some measure a promised time: one after the other.
   ['end-to-end tests', 'tap', '--jobs=1', 'e2e/*.test.ts'],

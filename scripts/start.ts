@@ -1,10 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { buildApp as buildGateway } from '@knowalledge/gateway'
 import { loadConfig as loadGatewayConfig } from '@knowalledge/gateway/config'
 import { buildEmulator } from '@knowalledge/gemini-emulator'
-import { openBackends } from '@knowalledge/generation'
+import { openBackends, type QuotaConfig } from '@knowalledge/generation'
 import { buildApp as buildImageGeneration } from '@knowalledge/image-generation'
 import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/config'
-import { createLogger, type Environment, type QuotaConfig, serve, start, startTracing } from '@knowalledge/service-kit'
+import { createLogger, type Environment, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp as buildTextGeneration } from '@knowalledge/text-generation'
 import { buildApp as buildVision } from '@knowalledge/vision'
 import { loadConfig as loadVisionConfig } from '@knowalledge/vision/config'
@@ -85,7 +86,8 @@ function docsUrl(url: string, adminPort: number | undefined): string {
 
 /** Quiet and local unless told otherwise, and without Redis unless it is named. */
 function embeddedEnvironment(given: Environment): Environment {
-  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given }
+  const GATEWAY_SECRET = given.GATEWAY_SECRET || randomBytes(32).toString('hex')
+  const env: Environment = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DRAIN_MS: '0', ...given, GATEWAY_SECRET }
   return env.REDIS_URL || env.REDIS_HOST ? env : { ...env, REDIS_ENABLED: 'false' }
 }
 

@@ -9,7 +9,11 @@ export interface Caller {
 export const nobody: Caller = { name: 'nobody', headers: {} }
 
 /** What a gateway needs to ask who comes. */
-export const doorEnv = { AUTH: 'required', SESSION_SECRET: 'a-session-secret-for-the-proof-of-all' }
+export const doorEnv = {
+  AUTH: 'required',
+  SESSION_SECRET: 'a-session-secret-for-the-proof-of-all',
+  GATEWAY_SECRET: 'a-gateway-secret-for-the-proof-of-all',
+}
 
 /** A tenant with a limit of its own, one without, and a browser that exchanged its key for a session. */
 export async function keyedCallers(

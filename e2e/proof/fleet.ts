@@ -93,6 +93,7 @@ export class Fleet {
       IMAGE_GENERATION_URL: urls('image-generation'),
       LOG_LEVEL: 'warn',
       RATE_LIMIT_PER_MINUTE: '0',
+      MAX_IN_FLIGHT_PER_ADDRESS: '0',
       ...env,
     }
   }

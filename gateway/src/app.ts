@@ -1,22 +1,20 @@
+import { errorStatus } from '@knowalledge/generation/errors'
 import { type CircuitState, createMetrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import {
-  type App,
-  createServiceApp,
-  errorStatus,
-  type Logger,
-  type ReadyCheck,
-  readiness,
-} from '@knowalledge/service-kit'
+import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } from '@knowalledge/service-kit'
 import { confineAdminRoutes, listenForAdmins } from './admin-listener.ts'
 import { callersByAddress } from './caller.ts'
 import type { Config } from './config.ts'
 import { connectionLimits, serverOptions } from './connection-limits.ts'
+import { FailedLogins } from './failed-logins.ts'
 import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { pages } from './http/pages.ts'
+import { identifyBrowsers } from './identity/browsers.ts'
 import { createIdentity, type IdentityBacking } from './identity/identity.ts'
 import { withSecurity } from './identity/openapi.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
+import { limitEachClient, limitInFlight } from './in-flight.ts'
 import { overload } from './overload.ts'
 import { rateLimits } from './rate-limits.ts'
 import { requestBounds } from './request-bounds.ts'
@@ -26,7 +24,8 @@ import { docs } from './routes/docs.ts'
 import { health } from './routes/health.ts'
 import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
-import { securityHeaders } from './security-headers.ts'
+import { refuseOtherSites, securityHeaders } from './security-headers.ts'
+import { Sending } from './sending.ts'
 import { anyService, serviceChecks } from './service-checks.ts'
 import { readTrustProxy } from './trust-proxy.ts'
 import { createUpstreams, type Upstreams } from './upstreams.ts'
@@ -75,22 +74,38 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   connectionLimits(app.server, config)
   if (config.ADMIN_PORT !== undefined) listenForAdmins(app, { host: config.HOST, port: config.ADMIN_PORT })
   await securityHeaders(app, config)
-  await overload(app, { config })
-  requestBounds(app)
-  await rateLimits(app, { config, counts: countsWhileOpen(app, options) })
+  const shed = await overload(app, { config })
   callersByAddress(app)
-  const identity = await createIdentity(app, { config, backing: options.identityBacking })
+  limitInFlight(app, config)
+  requestBounds(app)
+  const counts = countsWhileOpen(app, options)
+  await rateLimits(app, { config, counts })
+  const failedLogins = (kind: string) =>
+    new FailedLogins({ counts, kind, max: config.RATE_LIMIT_FAILED_LOGINS_PER_MINUTE })
+  const identity = await createIdentity(app, {
+    config,
+    backing: options.identityBacking,
+    failedLogins: failedLogins('key'),
+  })
   if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
   await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
-  if (config.ADMIN_TOKEN !== undefined) admin(app, { token: config.ADMIN_TOKEN, cache })
+  if (config.ADMIN_TOKEN !== undefined)
+    admin(app, { token: config.ADMIN_TOKEN, failedLogins: failedLogins('token'), cache })
+  const sending = new Sending({ timeoutMs: config.UPSTREAM_TIMEOUT_MS, maxInFlight: config.MAX_IN_FLIGHT, shed })
   app.register(async (learning) => {
-    identity?.protect(learning)
-    proxied(learning as App, { upstreams, timeoutMs: config.UPSTREAM_TIMEOUT_MS })
+    learning.addHook('onRequest', (_request, _reply, done) => done(sending.refusal()))
+    learning.addHook('onClose', async () => sending.close())
+    refuseOtherSites(learning, config)
+    if (identity) identity.protect(learning)
+    else identifyBrowsers(learning, config)
+    limitEachClient(learning, config)
+    proxied(learning as App, { upstreams, sending, gatewaySecret: config.GATEWAY_SECRET })
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
+  pages(app)
   docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
   return app
 }

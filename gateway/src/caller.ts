@@ -6,6 +6,10 @@ export interface Caller {
   kind: 'key' | 'session' | 'address'
   /** What is counted against this caller: a key's public id, a session's digest or an address. Never a secret. */
   id: string
+  /** Public id of the key, or of the key that the session was made with. */
+  keyId: string | undefined
+  /** With AUTH=off: what its signed cookie names, for the budget of clients. */
+  browser: string | undefined
   /** With the limits of its own inside the shared quota. */
   tenant: Tenant | undefined
   /** Where the request comes from, as TRUST_PROXY believes it. */
@@ -17,13 +21,13 @@ export function callersByAddress(app: App): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, _reply, done) => {
     const address = addressOf(request)
-    request.caller = { kind: 'address', id: address, tenant: undefined, address }
+    request.caller = { kind: 'address', id: address, keyId: undefined, browser: undefined, tenant: undefined, address }
     done()
   })
 }
 
 /** The client's, worked out from its headers at each call. A client that has left already has none any more, whatever Fastify's type says. */
-export function addressOf({ ip }: { ip: string | undefined }): string {
+function addressOf({ ip }: { ip: string | undefined }): string {
   return ip ?? 'gone'
 }
 

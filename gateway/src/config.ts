@@ -1,5 +1,6 @@
+import { quotaSettings } from '@knowalledge/generation/quota'
 import { redisSettings } from '@knowalledge/redis-kit'
-import { type Environment, quotaSettings, readEnvironment, serverSettings, setting } from '@knowalledge/service-kit'
+import { type Environment, readEnvironment, serverSettings, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import { doorSettings } from './door-settings.ts'
 import { identityFaults, identitySettings } from './identity/settings.ts'

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
+import { Places } from './places.ts'
 
 export interface ConnectionLimits {
   MAX_CONNECTIONS: number
@@ -28,17 +29,11 @@ export function connectionLimits(server: Server, config: ConnectionLimits): void
 }
 
 function limitEachAddress(server: Server, max: number): void {
-  const open = new Map<string, number>()
+  const places = new Places(max)
   server.on('connection', (socket: Socket) => {
     if (socket.remoteAddress === undefined) return // it has gone already
     const address = normalizeIP(socket.remoteAddress)
-    const others = open.get(address) ?? 0
-    if (others >= max) return void socket.destroy()
-    open.set(address, others + 1)
-    socket.once('close', () => {
-      const left = (open.get(address) ?? 1) - 1
-      if (left === 0) open.delete(address)
-      else open.set(address, left)
-    })
+    if (places.take(address)) socket.once('close', () => places.leave(address))
+    else socket.destroy()
   })
 }

@@ -23,11 +23,20 @@ export const doorSettings = {
     (value) => value === '*' || originsOf(value).every(isOrigin),
     () => 'not a list of origins',
   ),
-  RATE_LIMIT_PER_MINUTE: perMinute('Requests of one client to routes that may ask Gemini', 300),
+  RATE_LIMIT_PER_MINUTE: perMinute(
+    'Requests of one key, its sessions included, or one address to routes that may ask Gemini',
+    300,
+  ),
   RATE_LIMIT_CHEAP_PER_MINUTE: perMinute('Its requests to other routes, probes excepted', 3_000),
   RATE_LIMIT_NOT_FOUND_PER_MINUTE: perMinute('Paths that do not exist, asked for by one address', 100),
-  RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: perMinute('Wrong keys of one address', 20),
-  MAX_IN_FLIGHT: atMost('Requests answered at once by one gateway; more get a 503', 256),
+  RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: perMinute('Wrong keys of one address that get a 401; more get a 429', 20),
+  MAX_IN_FLIGHT: atMost('Requests that services work on at once for one gateway; more get a 503', 256),
+  MAX_IN_FLIGHT_PER_ADDRESS: atMost(
+    'Requests of one address at once, slow and waiting ones included; more get a 429',
+    128,
+  ),
+  MAX_IN_FLIGHT_PER_CLIENT: atMost('The same of one key, session or browser', 32),
+  MIN_BYTES_PER_SECOND: atMost('A client that sends a body or reads an answer more slowly is cut off', 4_096),
   MAX_EVENT_LOOP_DELAY_MS: atMost('Above this mean delay of the event loop requests get a 503', 300),
   MAX_EVENT_LOOP_UTILIZATION: setting.number(
     'Above this busy share of the event loop requests get a 503; 0: no limit',

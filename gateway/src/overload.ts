@@ -4,7 +4,6 @@ import type { FastifyRequest } from 'fastify'
 
 export interface OverloadOptions {
   config: {
-    MAX_IN_FLIGHT: number
     MAX_EVENT_LOOP_DELAY_MS: number
     MAX_EVENT_LOOP_UTILIZATION: number
     MAX_HEAP_MEGABYTES: number
@@ -16,11 +15,14 @@ const alwaysAnswered = new Set(['health', 'ready', 'metrics'])
 const sampleIntervalMs = 500
 const sayAgainMs = 1_000
 
+/** What a request that is shed gets, and why, for the log. */
+export type Shed = (why: Record<string, unknown>) => HttpError
+
 /**
- * Refuses at once, with a 503 `overloaded`, what would only make everybody wait: requests beyond so many in flight, which
- * bounds the wait of those that are let in, and all while event loop or heap are beyond their bounds.
+ * Refuses with a 503 `overloaded` all but probes while event loop or heap are beyond their bounds. Returns how to refuse
+ * in the same way for another reason.
  */
-export async function overload(app: App, { config }: OverloadOptions): Promise<void> {
+export async function overload(app: App, { config }: OverloadOptions): Promise<Shed> {
   const shed = shedding(app)
   await app.register(underPressure, {
     maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY_MS,
@@ -29,25 +31,11 @@ export async function overload(app: App, { config }: OverloadOptions): Promise<v
     maxHeapUsedBytes: config.MAX_HEAP_MEGABYTES * 1024 * 1024,
     sampleInterval: sampleIntervalMs,
     pressureHandler: (request, _reply, type, value) => {
-      if (!isAlwaysAnswered(request)) throw shed({ [type]: value })
+      if (!isProbe(request)) throw shed({ [type]: value })
     },
   })
-  if (config.MAX_IN_FLIGHT > 0) boundInFlight(app, config.MAX_IN_FLIGHT, shed)
+  return shed
 }
-
-function boundInFlight(app: App, max: number, shed: Shed): void {
-  let inFlight = 0
-  const left = () => void inFlight--
-  app.addHook('onRequest', (request, reply, done) => {
-    if (isAlwaysAnswered(request)) return done()
-    if (inFlight >= max) return done(shed({ inFlight }))
-    inFlight++
-    reply.raw.once('close', left) // Fastify's onResponse does not run for a client that left
-    done()
-  })
-}
-
-type Shed = (why: Record<string, unknown>) => HttpError
 
 /** Made once, as shedding must cost little; and said once a second, not for each request. */
 function shedding(app: App): Shed {
@@ -65,6 +53,6 @@ function shedding(app: App): Shed {
   }
 }
 
-function isAlwaysAnswered(request: FastifyRequest): boolean {
+export function isProbe(request: FastifyRequest): boolean {
   return alwaysAnswered.has(request.routeOptions.config.endpoint ?? '')
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { writeTenant } from '@knowalledge/service-kit'
+import { gatewaySecretHeader } from '@knowalledge/generation/gateway-headers'
+import { writeTenant } from '@knowalledge/generation/tenant'
 import { context, propagation } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
 
@@ -8,7 +9,6 @@ const asked = [
   'accept',
   'accept-encoding',
   'accept-language',
-  'baggage',
   'cache-control',
   'content-encoding',
   'content-language',
@@ -26,10 +26,23 @@ const asked = [
 
 type Asking = Pick<FastifyRequest, 'id' | 'caller'>
 
-/** `given` are the client's, without those that its `Connection` names. A service believes all that it gets from here. */
-export function requestHeaders(request: Asking, given: IncomingHttpHeaders): IncomingHttpHeaders {
-  const { address, tenant } = request.caller
-  const passed: IncomingHttpHeaders = { 'x-request-id': request.id, 'x-forwarded-for': address }
+/**
+ * How the headers for a service are made from `given`, the client's without those that its `Connection` names. A service
+ * believes all of them, as they come with the secret.
+ */
+export function requestHeaders(gatewaySecret: string | undefined) {
+  return (request: Asking, given: IncomingHttpHeaders) => headersFor(request, given, gatewaySecret)
+}
+
+function headersFor(
+  { id, caller }: Asking,
+  given: IncomingHttpHeaders,
+  secret: string | undefined,
+): IncomingHttpHeaders {
+  const { address, browser, tenant } = caller
+  const passed: IncomingHttpHeaders = { 'x-request-id': id, 'x-forwarded-for': address }
+  if (secret !== undefined) passed[gatewaySecretHeader] = secret
+  if (browser !== undefined) passed['x-client'] = browser
   for (const name of asked) if (given[name] !== undefined) passed[name] = given[name]
   if (tenant) passed['x-tenant'] = writeTenant(tenant)
   propagation.inject(context.active(), passed) // where tracing is off, the client's own traceparent passes as it came

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { App } from '@knowalledge/service-kit'
+import { type App, HttpError } from '@knowalledge/service-kit'
+import type { FastifyInstance } from 'fastify'
 import helmet, { type HelmetOptions } from 'helmet'
 import { originsOf } from './door-settings.ts'
 
@@ -45,6 +46,23 @@ function headersOf(options: HelmetOptions): Record<string, string> {
     if (error) throw error
   })
   return headers
+}
+
+/**
+ * Refuses on the routes of this scope what a browser sends for another site's page, unless CORS_ORIGINS lists its origin:
+ * a page could spend quota without reading an answer. Images by their hash cost none, and browsers name no origin for them.
+ */
+export function refuseOtherSites(scope: FastifyInstance, { CORS_ORIGINS }: { CORS_ORIGINS: string }): void {
+  const allowed = new Set<string | undefined>(originsOf(CORS_ORIGINS))
+  if (allowed.has('*')) return
+  const refusal = new HttpError(
+    'csrf_rejected',
+    'Pages of another site cannot use this: CORS_ORIGINS does not list it.',
+  )
+  scope.addHook('onRequest', ({ headers, routeOptions }, _reply, done) => {
+    if (headers['sec-fetch-site'] !== 'cross-site' || allowed.has(headers.origin)) return done()
+    done(routeOptions.config.endpoint === 'images' ? undefined : refusal)
+  })
 }
 
 async function allowOrigins(app: App, origins: string[]): Promise<void> {

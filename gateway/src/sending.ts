@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
+import type { FastifyReply } from 'fastify'
 import { Agent, type Dispatcher } from 'undici'
+import type { Shed } from './overload.ts'
 import { isUnreachable } from './upstream-errors.ts'
 import type { Instance, Upstream } from './upstreams.ts'
 
@@ -34,38 +36,73 @@ export interface Answer {
 /** What @fastify/reply-from sends by. (Its own types are those of an older undici, with the same `request`.) */
 export type Sender = Extract<NonNullable<FastifyHttpProxyOptions['undici']>, { request: unknown }>
 
+export interface SendingOptions {
+  /** With the head of an answer, and then with each part of its body. */
+  timeoutMs: number
+  /** Requests that services work on at once; 0: no limit. */
+  maxInFlight: number
+  shed: Shed
+}
+
 /** Sends requests to instances of services: each to the least busy, and to the next when that takes no connection. */
 export class Sending {
   readonly #agent: Agent
-  readonly #clients = new AsyncLocalStorage<ServerResponse>()
+  readonly #clients = new AsyncLocalStorage<FastifyReply>()
+  readonly #maxInFlight: number
+  readonly #shed: Shed
+  #inFlight = 0
 
-  /** `timeoutMs` is the patience with the head of an answer, and then with each part of its body. */
-  constructor({ timeoutMs }: { timeoutMs: number }) {
+  constructor({ timeoutMs, maxInFlight, shed }: SendingOptions) {
+    this.#maxInFlight = maxInFlight || Number.POSITIVE_INFINITY
+    this.#shed = shed
     const connect = { timeout: Math.min(connectTimeoutMs, timeoutMs / 2) }
     this.#agent = new Agent({ ...connections, connect, headersTimeout: timeoutMs, bodyTimeout: timeoutMs })
   }
 
+  /** The error for a request that would be one too many now; undefined when there is room. */
+  refusal(): Error | undefined {
+    return this.#inFlight < this.#maxInFlight ? undefined : this.#shed({ inFlight: this.#inFlight })
+  }
+
   /** Whatever `proxy` sends is cancelled when this client leaves before its answer. (reply-from cancels nothing.) */
-  forClient<T>(client: ServerResponse, proxy: () => T): T {
+  forClient<T>(client: FastifyReply, proxy: () => T): T {
     return this.#clients.run(client, proxy)
   }
 
-  /** Whatever origin is asked for: the instance is chosen here. */
+  /** Whatever origin is asked for: the instance is chosen here. A body that still arrives takes no place in flight. */
   to(upstream: Upstream): Sender {
     const request = (options: Dispatcher.DispatchOptions, answered: Answered) => {
       const client = this.#clients.getStore()
-      const send = (body: Body) => {
-        if (client?.destroyed) return // it has left while its body was read
+      const start = (body: Body): Exchange | undefined => {
+        if (client?.raw.destroyed) return undefined // it has left while its body was read
         const exchange = new Exchange(upstream, { agent: this.#agent, options: { ...options, body }, answered })
-        client?.once('close', () => exchange.clientLeft())
+        client?.raw.once('close', () => exchange.cancel())
         exchange.tryNext()
+        return exchange
+      }
+      const send = (body: Body) => {
+        const refusal = this.refusal()
+        if (refusal) client?.send(refusal)
+        else this.#count(start(body))
       }
       const { body = null, headers } = options
-      if (!(body instanceof Readable)) send(body)
-      else if (isSmall(headers as IncomingHttpHeaders)) whenRead(body, send)
-      else send(expendable(body))
+      if (!(body instanceof Readable)) return send(body)
+      if (isSmall(headers as IncomingHttpHeaders)) return whenRead(body, send)
+      const exchange = start(expendable(body))
+      body.once('end', () => {
+        const refusal = exchange?.isUnderWay ? this.refusal() : undefined
+        if (refusal === undefined) return this.#count(exchange)
+        exchange?.cancel()
+        client?.send(refusal)
+      })
     }
     return { request: request as unknown as Sender['request'] }
+  }
+
+  #count(exchange: Exchange | undefined): void {
+    if (!exchange?.isUnderWay) return
+    this.#inFlight++
+    exchange.onEnd = () => void this.#inFlight--
   }
 
   async close(): Promise<void> {
@@ -89,6 +126,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Of a small answer. */
   readonly #parts: Buffer[] = []
   #state: 'under way' | 'over' | 'not wanted' = 'under way'
+  /** Called once, when the service is done with it. */
+  onEnd = () => {}
 
   constructor(upstream: Upstream, job: Job) {
     this.#upstream = upstream
@@ -107,8 +146,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     return true
   }
 
-  /** Nobody is there to be told, and nothing is wrong. */
-  clientLeft(): void {
+  get isUnderWay(): boolean {
+    return this.#state === 'under way'
+  }
+
+  /** Nobody waits for its answer any more. */
+  cancel(): void {
     if (this.#state !== 'under way') return
     this.#state = 'not wanted'
     this.#controller?.abort(notWanted)
@@ -135,6 +178,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#instance.inFlight--
+    this.onEnd()
     if (this.#state === 'not wanted') return
     this.#state = 'over'
     const answer = this.#answer as Answer
@@ -151,6 +195,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       if (isWanted && this.tryNext()) return
     }
     if (isWanted) this.#state = 'over'
+    this.onEnd()
     const body = this.#answer?.body
     if (body instanceof Readable) body.destroy(error)
     else if (isWanted) this.#job.answered(error)

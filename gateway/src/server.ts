@@ -1,15 +1,8 @@
+import { quotaChecks, quotaOptions, redisDisabled } from '@knowalledge/generation/quota'
 import { createQuotaClient } from '@knowalledge/quota-client'
 import { connectRedis, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache } from '@knowalledge/response-cache'
-import {
-  createLogger,
-  quotaChecks,
-  quotaOptions,
-  redisDisabled,
-  serve,
-  start,
-  startTracing,
-} from '@knowalledge/service-kit'
+import { createLogger, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp } from './app.ts'
 import { loadConfig } from './config.ts'
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { answerTags } from '@knowalledge/response-cache'
 import { hostileJson } from '@knowalledge/testing'
 import t from 'tap'
@@ -61,4 +63,20 @@ t.test('JSON made to harm is a 400', async (t) => {
     t.match(await reply.json(), { error: 'invalid_input' }, name)
   }
   t.equal(({} as { polluted?: boolean }).polluted, undefined)
+})
+
+t.test('an address that has shown too many wrong tokens cannot try another one, as it might be guessed', async (t) => {
+  const env = { ADMIN_TOKEN: token, RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '2' }
+  const { url, post } = await gatewayForTest(t, env)
+  const status = async (headers: Record<string, string>) => (await post(path, '{"topic":"x"}', headers)).status
+  t.same([await status({}), await status({}), await status({})], [401, 401, 401], 'no token is no wrong token')
+  const wrong = { authorization: 'Bearer guessed' }
+  t.same([await status(wrong), await status(wrong), await status(wrong)], [401, 401, 429])
+  t.equal(await status({ authorization }), 429)
+  const headers = { authorization, 'content-type': 'application/json' }
+  const elsewhere = request(url + path, { method: 'POST', localAddress: '127.0.0.2', headers })
+  elsewhere.end('{"topic":"x"}')
+  const [reply] = (await once(elsewhere, 'response')) as [IncomingMessage]
+  reply.resume()
+  t.equal(reply.statusCode, 200)
 })

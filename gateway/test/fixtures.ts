@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { redisDisabled } from '@knowalledge/generation/quota'
 import { createQuotaClient } from '@knowalledge/quota-client'
 import { createResponseCache } from '@knowalledge/response-cache'
-import { type App, createLogger, type Environment, redisDisabled } from '@knowalledge/service-kit'
+import { type App, createLogger, type Environment } from '@knowalledge/service-kit'
 import { freePort } from '@knowalledge/testing'
 import type { Test } from 'tap'
 import { buildApp, type GatewayOptions } from '../src/app.ts'
@@ -44,6 +45,8 @@ export async function gatewayForTest(
     IMAGE_GENERATION_URL: dead,
     UPSTREAM_CHECK_MS: '0',
     RATE_LIMIT_PER_MINUTE: '0',
+    RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '0',
+    MAX_IN_FLIGHT_PER_CLIENT: '0',
     ...env,
   })
   const requestCounts = { redis: undefined, onFault: () => {} }

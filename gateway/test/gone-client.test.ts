@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
-import type { App } from '@knowalledge/service-kit'
+import { type App, HttpError } from '@knowalledge/service-kit'
 import t from 'tap'
 import { Sending } from '../src/sending.ts'
 import { createUpstreams } from '../src/upstreams.ts'
@@ -32,7 +32,7 @@ t.test('a client that has left while its body was read is not asked for', async 
     response.end('{}')
   })
   const urls = { TEXT_GENERATION_URL: service, VISION_URL: service, IMAGE_GENERATION_URL: service }
-  const sending = new Sending({ timeoutMs: 5_000 })
+  const sending = new Sending({ timeoutMs: 5_000, maxInFlight: 0, shed: () => new HttpError('overloaded', 'Full.') })
   t.teardown(() => sending.close())
   const send = sending.to(createUpstreams(urls).all.vision).request as unknown as (
     options: { path: string; method: string; headers: object },
@@ -40,7 +40,7 @@ t.test('a client that has left while its body was read is not asked for', async 
   ) => void
   const ask = (client: PassThrough) =>
     new Promise<void>((resolve) => {
-      sending.forClient(client as never, () => send({ path: '/', method: 'GET', headers: {} }, resolve))
+      sending.forClient({ raw: client } as never, () => send({ path: '/', method: 'GET', headers: {} }, resolve))
     })
   const gone = new PassThrough()
   gone.destroy()

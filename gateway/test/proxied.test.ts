@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
-import type { App, Tenant } from '@knowalledge/service-kit'
+import type { Tenant } from '@knowalledge/quota-client'
+import type { App } from '@knowalledge/service-kit'
 import t from 'tap'
 import { gatewayForTest, serviceForTest } from './fixtures.ts'
 
@@ -104,7 +105,14 @@ t.test('on whose behalf it asks, with its limits, the gateway says and nobody el
   ]
   const prepare = (app: App) => {
     app.addHook('onRequest', async (request) => {
-      request.caller = { kind: 'key', id: 'k', tenant: tenants[seen.length], address: '192.0.2.1' }
+      request.caller = {
+        kind: 'key',
+        id: 'k',
+        keyId: 'k',
+        browser: undefined,
+        tenant: tenants[seen.length],
+        address: '192.0.2.1',
+      }
     })
   }
   const { url, logged } = await gatewayForTest(t, { TEXT_GENERATION_URL }, { prepare })

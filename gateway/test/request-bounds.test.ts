@@ -90,7 +90,7 @@ t.test('too many headers, or too long ones, are a 431 and not dropped without a 
 })
 
 t.test('who goes on sending after the answer is cut off in the end', async (t) => {
-  const app = createApp({
+  const app = await createApp({
     service: 'test',
     logger: createLogger({ level: 'silent', pretty: false }),
     answersEarly: true,

@@ -1,5 +1,6 @@
 import { EnvironmentError } from '@knowalledge/service-kit'
 import t from 'tap'
+import { request } from 'undici'
 import { loadConfig } from '../src/config.ts'
 import { gatewayForTest, serviceForTest } from './fixtures.ts'
 
@@ -96,6 +97,45 @@ t.test('a preflight is answered before anybody asks who it is', async (t) => {
   const { url: closed } = await gatewayForTest(t)
   t.equal((await fetch(`${closed}/api/create_subtopics`, { method: 'OPTIONS' })).status, 405)
 })
+
+t.test(
+  "another site's page can spend nothing, whether it reads answers or not, unless its origin is listed",
+  async (t) => {
+    const service = await serviceForTest(t, (request, response) => {
+      request.resume()
+      response.end('{}')
+    })
+    const services = { TEXT_GENERATION_URL: service, VISION_URL: service, IMAGE_GENERATION_URL: service }
+    const crossSite = { 'sec-fetch-site': 'cross-site' }
+    const status = async (url: string, path: string, headers: Record<string, string>, method = 'GET') =>
+      (await request(url + path, { method, headers })).statusCode
+    const { url } = await gatewayForTest(t, { ...services, CORS_ORIGINS: page })
+    for (const [method, path] of [
+      ['GET', '/api/subtopics?topic=Light'], // as a link, an image or a frame: without an origin
+      ['GET', '/api/explanation?topic=Light'],
+      ['POST', '/api/create_subtopics'], // as a form
+      ['POST', '/api/create_presentation'],
+      ['POST', '/api/image2topic'],
+      ['POST', '/api/generate_image'],
+    ] as const) {
+      for (const headers of [{}, { origin: 'https://evil.example' }, { origin: 'null' }])
+        t.equal(await status(url, path, { ...crossSite, ...headers }, method), 403, path)
+      t.equal(await status(url, path, { ...crossSite, origin: page }, method), 200, path)
+      for (const site of ['same-origin', 'same-site', 'none'])
+        t.equal(await status(url, path, { 'sec-fetch-site': site }, method), 200, path)
+    }
+    t.equal(
+      await status(url, `/api/images/${'0'.repeat(64)}`, crossSite),
+      200,
+      'shown by a listed page, it costs nothing',
+    )
+    t.equal(await status(url, '/api/quota/stats', crossSite), 200)
+    const { url: closed } = await gatewayForTest(t, services)
+    t.equal(await status(closed, '/api/subtopics?topic=Light', { ...crossSite, origin: page }), 403)
+    const { url: open } = await gatewayForTest(t, { ...services, CORS_ORIGINS: '*' })
+    t.equal(await status(open, '/api/subtopics?topic=Light', { ...crossSite, origin: page }), 200)
+  },
+)
 
 t.test('* lets every page ask, but never with cookies', async (t) => {
   const { url } = await gatewayForTest(t, { CORS_ORIGINS: '*' })

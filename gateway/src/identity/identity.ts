@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Cluster, Redis } from 'ioredis'
 import type { Caller } from '../caller.ts'
 import type { Config } from '../config.ts'
+import type { FailedLogins } from '../failed-logins.ts'
 import { ApiKeys, type ValidKey } from './api-keys.ts'
 import { givenKey, unauthorized } from './credentials.ts'
 import { keepAnswersPrivate } from './private-answers.ts'
@@ -23,12 +24,21 @@ export interface IdentityBacking {
   clock?: () => number
 }
 
-type IdentityConfig = Pick<Config, 'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS'>
+type IdentityConfig = Pick<
+  Config,
+  'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'MAX_SESSIONS_PER_KEY'
+>
+
+export interface IdentityOptions {
+  config: IdentityConfig
+  backing: IdentityBacking | undefined
+  failedLogins: FailedLogins
+}
 
 /** Keys and sessions, or undefined with AUTH=off. Call it once, before the routes that ask. */
 export async function createIdentity(
   app: App,
-  { config, backing }: { config: IdentityConfig; backing: IdentityBacking | undefined },
+  { config, backing, failedLogins }: IdentityOptions,
 ): Promise<Identity | undefined> {
   if (config.AUTH === 'off') return undefined
   if (backing === undefined || config.SESSION_SECRET === undefined)
@@ -41,16 +51,18 @@ export async function createIdentity(
     getToken: ({ headers }) => headers['x-csrf-token'] as string | undefined,
   })
   app.decorateRequest('session')
-  return new Identity({ ...config, SESSION_SECRET: config.SESSION_SECRET }, backing)
+  return new Identity({ config: { ...config, SESSION_SECRET: config.SESSION_SECRET }, backing, failedLogins })
 }
 
 /** Who may come in: by key, or by a session that a key was exchanged for. */
 export class Identity {
   readonly sessions: Sessions
   readonly #keys: RememberedLookup<ValidKey>
+  readonly #failedLogins: FailedLogins
 
-  constructor(config: IdentityConfig & { SESSION_SECRET: string }, backing: IdentityBacking) {
-    const { redis, faultsOf = () => () => {}, clock = Date.now } = backing
+  constructor({ config, backing, failedLogins }: IdentityOptions & { config: { SESSION_SECRET: string } }) {
+    const { redis, faultsOf = () => () => {}, clock = Date.now } = backing as IdentityBacking
+    this.#failedLogins = failedLogins
     const keys = new ApiKeys({ redis, clock })
     this.#keys = new RememberedLookup<ValidKey>({
       load: (id) => keys.find(id),
@@ -63,6 +75,7 @@ export class Identity {
       secret: config.SESSION_SECRET,
       idleMs: config.SESSION_IDLE_MINUTES * 60_000,
       maxMs: config.SESSION_MAX_HOURS * 3_600_000,
+      maxPerKey: config.MAX_SESSIONS_PER_KEY,
       clock,
       onFault: faultsOf('sessions'),
     })
@@ -78,8 +91,8 @@ export class Identity {
   /** An `onRequest` hook: sets `request.caller`. A key, where one is shown, is all that counts. Throws HttpError 401. */
   requireCaller = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const caller = await this.#identify(request)
-    if (caller === undefined) throw unauthorized(reply)
-    request.caller = { ...caller, address: request.caller.address }
+    if (caller === undefined) throw await this.#failed(request, reply)
+    request.caller = { ...request.caller, ...caller }
     request.outcome.caller = `${caller.kind} ${caller.id}`
     request.outcome.tenant = caller.tenant?.id
   }
@@ -103,18 +116,25 @@ export class Identity {
     if (key === undefined) throw unauthorized(reply) // revoked a moment ago
     const { cookie, session } = await this.sessions.create(key.id)
     const earlier = cookieOf(request)
-    if (earlier !== undefined) await this.sessions.end(earlier)
+    if (earlier !== undefined) await this.sessions.end(earlier, key.id)
     return { cookie, session: { ...session, key } }
   }
 
-  async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address'> | undefined> {
+  async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address' | 'browser'> | undefined> {
     const secret = givenKey(request.headers)
     if (secret !== undefined) {
       const key = await this.#keyOf(secret)
-      return key && { kind: 'key', id: key.id, tenant: key.tenant }
+      return key && { kind: 'key', id: key.id, keyId: key.id, tenant: key.tenant }
     }
-    request.session = await this.#sessionOf(request)
-    return request.session && { kind: 'session', id: request.session.id, tenant: request.session.key.tenant }
+    const session = await this.#sessionOf(request)
+    request.session = session
+    return session && { kind: 'session', id: session.id, keyId: session.keyId, tenant: session.key.tenant }
+  }
+
+  /** A wrong key counts. A right one is looked up however many wrong ones its address has shown: a key cannot be guessed. */
+  async #failed(request: FastifyRequest, reply: FastifyReply): Promise<HttpError> {
+    const isWrongKey = givenKey(request.headers) !== undefined
+    return (isWrongKey ? await this.#failedLogins.count(request, reply) : undefined) ?? unauthorized(reply)
   }
 
   /** Unknown, expired, revoked or no key at all: one look-up and one comparison. */

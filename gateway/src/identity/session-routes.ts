@@ -99,7 +99,8 @@ function logout(app: App, { identity, cookieOptions }: CookieRouteOptions): void
       },
     },
     async (request, reply) => {
-      await identity.sessions.end(cookieOf(request) as string)
+      const { keyId } = request.session as SessionWithKey
+      await identity.sessions.end(cookieOf(request) as string, keyId)
       reply.clearCookie(sessionCookie, cookieOptions)
       return reply.code(204).send()
     },

@@ -29,6 +29,8 @@ export interface SessionsOptions extends Pick<LookupOptions<unknown>, 'onFault'>
   secret: string
   idleMs: number
   maxMs: number
+  /** Of one key at once; the oldest ends for a new one. */
+  maxPerKey: number
   /** Milliseconds since the epoch. */
   clock: () => number
 }
@@ -36,6 +38,8 @@ export interface SessionsOptions extends Pick<LookupOptions<unknown>, 'onFault'>
 type FoundSession = Omit<Session, 'csrfSecret'>
 
 const nameOf = (digest: string) => `gateway:session:${digest}`
+/** Digests of a key's sessions by the time of their login; some may have ended. */
+const nameOfAll = (keyId: string) => `gateway:sessions:${keyId}`
 
 /**
  * Sessions in Redis, under the digest of their id, so that a copy of Redis opens no session. Redis itself ends an idle
@@ -64,6 +68,7 @@ export class Sessions {
     const digest = digestOf(sessionId)
     const kept: KeptSession = { keyId, expiresAtMs: clock() + maxMs }
     await fromRedis(redis.set(nameOf(digest), JSON.stringify(kept), 'PX', Math.min(idleMs, maxMs)))
+    await fromRedis(this.#list(keyId, digest))
     const session = { id: publicIdOf(digest), ...kept, idleExpiresAtMs: clock() + idleMs }
     return { cookie: this.#signer.sign(sessionId), session: this.#withSecret(sessionId, session) }
   }
@@ -76,12 +81,28 @@ export class Sessions {
   }
 
   /** Other gateways refuse it within 5 s. Throws HttpError when Redis does not answer: it is not ended then. */
-  async end(cookie: string): Promise<void> {
+  async end(cookie: string, keyId: string): Promise<void> {
     const sessionId = this.#idIn(cookie)
     if (sessionId === null) return
-    const digest = digestOf(sessionId)
-    await fromRedis(this.#options.redis.del(nameOf(digest)))
-    this.#lookup.forget(digest)
+    await fromRedis(this.#endAll(keyId, [digestOf(sessionId)]))
+  }
+
+  async #list(keyId: string, digest: string): Promise<void> {
+    const { redis, maxMs, maxPerKey, clock } = this.#options
+    const name = nameOfAll(keyId)
+    await Promise.all([redis.zadd(name, clock(), digest), redis.pexpire(name, maxMs)])
+    if ((await redis.zcard(name)) <= maxPerKey) return
+    const all = await redis.zrange(name, 0, -1)
+    const exists = await Promise.all(all.map((one) => redis.exists(nameOf(one))))
+    const live = all.filter((_, n) => exists[n])
+    const isOver = new Set([...all.filter((_, n) => !exists[n]), ...live.slice(0, -maxPerKey)])
+    await this.#endAll(keyId, [...isOver])
+  }
+
+  async #endAll(keyId: string, digests: string[]): Promise<void> {
+    const { redis } = this.#options
+    await Promise.all([redis.zrem(nameOfAll(keyId), ...digests), ...digests.map((one) => redis.del(nameOf(one)))])
+    for (const one of digests) this.#lookup.forget(one)
   }
 
   #idIn(cookie: string): string | null {

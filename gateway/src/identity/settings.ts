@@ -1,16 +1,13 @@
+import { gatewaySecretFaults, gatewaySettings } from '@knowalledge/generation/gateway-headers'
 import { type Environment, setting } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 
 export const identitySettings = {
-  AUTH: setting.oneOf(
-    ['off', 'required'],
-    'required: the learning routes need an API key or a session. off: keys and sessions are not looked at',
-    { default: 'off' },
-  ),
+  ...gatewaySettings,
   SESSION_SECRET: Type.Optional(
     Type.String({
       description:
-        'Signs session cookies; needed with AUTH=required, the same at every gateway. A new one ends all sessions',
+        'Signs the cookies of sessions and, with AUTH=off, of browsers; needed with AUTH=required, the same at every gateway',
       minLength: 32,
       expectation: 'at least 32 characters',
     }),
@@ -25,6 +22,11 @@ export const identitySettings = {
     minimum: 1,
     maximum: 720,
   }),
+  MAX_SESSIONS_PER_KEY: setting.wholeNumber('Sessions of one key at once; beyond them a login ends the oldest', {
+    default: 200,
+    minimum: 1,
+    maximum: 100_000,
+  }),
   COOKIE_SECURE: setting.flag('false: browsers may send the session cookie over plain HTTP, as for development', {
     default: true,
   }),
@@ -38,7 +40,7 @@ interface Read {
 /** What is wrong between settings that are fine each by itself. */
 export function identityFaults({ AUTH, REDIS_ENABLED }: Read, env: Environment): string[] {
   if (AUTH !== 'required') return []
-  const faults: string[] = []
+  const faults = gatewaySecretFaults({ AUTH }, env)
   if (REDIS_ENABLED === false) {
     faults.push('AUTH=required with REDIS_ENABLED=false: keys and sessions are kept in Redis; say where with REDIS_URL')
   }

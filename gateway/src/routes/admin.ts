@@ -1,7 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { errorShape } from '@knowalledge/generation/errors'
 import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
-import { type App, errorShape, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { type App, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
+import type { FailedLogins } from '../failed-logins.ts'
 
 const Body = Type.Object({
   operation: Type.Optional(
@@ -23,15 +25,23 @@ const Answer = Type.Object(
 
 export interface AdminOptions {
   token: string
+  failedLogins: FailedLogins
   cache: Pick<ResponseCache, 'invalidateTags'>
 }
 
 /** `POST /api/admin/cache/invalidate`: drops cached answers, in Redis and in every instance's memory. Needs `Authorization: Bearer <ADMIN_TOKEN>`. */
-export function admin(app: App, { token, cache }: AdminOptions): void {
+export function admin(app: App, { token, failedLogins, cache }: AdminOptions): void {
   app.post(
     '/api/admin/cache/invalidate',
     {
-      onRequest: async (request) => requireToken(request.headers.authorization, token),
+      onRequest: async (request, reply) => {
+        // An operator chose this one, so it might be guessed.
+        const refusal = failedLogins.refusal(request, reply)
+        if (refusal) throw refusal
+        const { authorization } = request.headers
+        if (isToken(authorization, token)) return
+        throw (authorization && (await failedLogins.count(request, reply))) || wrongToken()
+      },
       preValidation: trimTexts,
       schema: {
         summary: 'Drop cached answers',
@@ -64,9 +74,11 @@ export function admin(app: App, { token, cache }: AdminOptions): void {
 }
 
 /** Compares hashes, which have one length and take one time, whatever was sent. */
-function requireToken(authorization: string | undefined, token: string): void {
+function isToken(authorization: string | undefined, token: string): boolean {
   const hashed = (text: string) => createHash('sha256').update(text).digest()
-  if (!timingSafeEqual(hashed(authorization ?? ''), hashed(`Bearer ${token}`))) {
-    throw new HttpError('unauthorized', 'This needs `Authorization: Bearer <ADMIN_TOKEN>`.')
-  }
+  return timingSafeEqual(hashed(authorization ?? ''), hashed(`Bearer ${token}`))
+}
+
+function wrongToken(): HttpError {
+  return new HttpError('unauthorized', 'This needs `Authorization: Bearer <ADMIN_TOKEN>`.')
 }

@@ -2,7 +2,7 @@ import httpProxy from '@fastify/http-proxy'
 import type { App } from '@knowalledge/service-kit'
 import type { FastifyReply } from 'fastify'
 import { answerHeaders, requestHeaders } from '../passed-headers.ts'
-import { type Answer, Sending } from '../sending.ts'
+import type { Answer, Sending } from '../sending.ts'
 import { upstreamError } from '../upstream-errors.ts'
 import type { ServiceName, Upstreams } from '../upstreams.ts'
 
@@ -40,13 +40,12 @@ const routes: ProxiedRoute[] = [
 
 export interface ProxyOptions {
   upstreams: Upstreams
-  timeoutMs: number
+  sending: Sending
+  gatewaySecret: string | undefined
 }
 
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
-export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void {
-  const sending = new Sending({ timeoutMs })
-  app.addHook('onClose', async () => sending.close())
+export function proxied(app: App, { upstreams, sending, gatewaySecret }: ProxyOptions): void {
   for (const { service, method, prefix, path, endpoint } of routes) {
     app.register(httpProxy, {
       upstream: `http://${service}`, // only a name: `undici` knows the instances
@@ -60,10 +59,10 @@ export function proxied(app: App, { upstreams, timeoutMs }: ProxyOptions): void 
       handler: (request, reply, path, options) => {
         const { tenant } = request.caller
         if (tenant) request.outcome.tenant = tenant.id
-        return sending.forClient(reply.raw, () => reply.from(path, options))
+        return sending.forClient(reply, () => reply.from(path, options))
       },
       replyOptions: {
-        rewriteRequestHeaders: requestHeaders,
+        rewriteRequestHeaders: requestHeaders(gatewaySecret),
         rewriteHeaders: answerHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
         onResponse: (_request, reply, answer) => send(reply as FastifyReply, answer as unknown as UpstreamAnswer),

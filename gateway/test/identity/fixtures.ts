@@ -5,6 +5,7 @@ import { ApiKeys } from '../../src/identity/api-keys.ts'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
 export const sessionSecret = 'the-session-secret-of-this-test-1234'
+export const gatewaySecret = 'the-gateway-secret-of-this-test-1234'
 export const dayMs = 86_400_000
 
 /** A clock that stands still until a test moves it. */
@@ -41,6 +42,7 @@ export async function doorForTest(
     {
       AUTH: 'required',
       SESSION_SECRET: sessionSecret,
+      GATEWAY_SECRET: gatewaySecret,
       TEXT_GENERATION_URL: service,
       VISION_URL: service,
       IMAGE_GENERATION_URL: service,

@@ -2,8 +2,10 @@ import { createApp, createLogger } from '@knowalledge/service-kit'
 import t from 'tap'
 import { callersByAddress } from '../../src/caller.ts'
 import { loadConfig } from '../../src/config.ts'
+import { FailedLogins } from '../../src/failed-logins.ts'
 import { createIdentity } from '../../src/identity/identity.ts'
-import { bearer, dayMs, doorForTest, sessionSecret } from './fixtures.ts'
+import { RequestCounts } from '../../src/request-counts.ts'
+import { bearer, dayMs, doorForTest, gatewaySecret, sessionSecret } from './fixtures.ts'
 
 const learningRoutes: [method: string, path: string][] = [
   ['POST', '/api/create_subtopics'],
@@ -187,11 +189,16 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   await keys.setLimits('school-b', { rpm: 5 })
   const lines: string[] = []
   const destination = { write: (line: string) => void lines.push(line) }
-  const app = createApp({ service: 'gateway', logger: createLogger({ level: 'info', pretty: false, destination }) })
+  const app = await createApp({
+    service: 'gateway',
+    logger: createLogger({ level: 'info', pretty: false, destination }),
+  })
   t.teardown(() => app.close())
   callersByAddress(app)
-  const config = loadConfig({ AUTH: 'required', SESSION_SECRET: sessionSecret })
-  const identity = await createIdentity(app, { config, backing: { redis, clock } })
+  const config = loadConfig({ AUTH: 'required', SESSION_SECRET: sessionSecret, GATEWAY_SECRET: gatewaySecret })
+  const counts = new RequestCounts({ redis: undefined, pool: 'test', onFault: () => {} })
+  const failedLogins = new FailedLogins({ counts, kind: 'key', max: 20 })
+  const identity = await createIdentity(app, { config, backing: { redis, clock }, failedLogins })
   app.register(async (scope) => {
     identity?.protect(scope)
     scope.get('/caller', async ({ caller }) => caller)
@@ -199,10 +206,10 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   const tenant = { id: 'school-b', limits: { rpm: 5 } }
   const address = '127.0.0.1'
   const byKey = await app.inject({ url: '/caller', headers: bearer(secret) })
-  t.same(byKey.json(), { kind: 'key', id: key.id, tenant, address })
+  t.same(byKey.json(), { kind: 'key', id: key.id, keyId: key.id, tenant, address })
   const made = await identity?.sessions.create(key.id)
   const byCookie = await app.inject({ url: '/caller', headers: { cookie: `kae_session=${made?.cookie}` } })
-  t.same(byCookie.json(), { kind: 'session', id: made?.session.id, tenant, address })
+  t.same(byCookie.json(), { kind: 'session', id: made?.session.id, keyId: key.id, tenant, address })
   t.match(
     lines.map((line) => JSON.parse(line) as object),
     [
@@ -212,4 +219,22 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   )
   for (const hidden of [secret, made?.cookie ?? '', made?.session.csrfSecret ?? ''])
     t.notOk(lines.join().includes(hidden))
+})
+
+t.test('wrong keys beyond the limit of an address are a 429, and a valid one from there still passes', async (t) => {
+  const { ask, makeKey } = await doorForTest(t, { env: { RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: '3' } })
+  const { secret } = await makeKey()
+  const statuses = []
+  for (let n = 0; n < 5; n++) {
+    const headers = n % 2 === 0 ? bearer(`kae_wrong-${n}`) : { 'x-api-key': `kae_wrong-${n}` }
+    statuses.push((await ask('/api/subtopics', headers)).status)
+  }
+  t.same(statuses, [401, 401, 401, 429, 429])
+  const refused = await ask('/api/subtopics', bearer('kae_wrong'))
+  t.match(await refused.json(), { error: 'rate_limited', message: /3 wrong keys in a minute.*(60|59) seconds/ })
+  t.match(refused.headers.get('retry-after'), /^(60|59)$/)
+  t.match(Object.fromEntries(refused.headers), { 'ratelimit-limit': '3', 'ratelimit-remaining': '0' })
+  t.equal((await ask('/api/subtopics', bearer(secret))).status, 200)
+  t.equal((await ask('/api/session', bearer(secret), 'POST')).status, 201)
+  t.equal((await ask('/api/subtopics')).status, 401, 'being asked for a key is no wrong key')
 })

@@ -36,7 +36,7 @@ t.test('a key in a header becomes a cookie that no script reads, and Redis canno
   const sessionId = decodeURIComponent(cookie.split('=')[1] ?? '').split('.', 1)[0] ?? ''
   t.equal(Buffer.from(sessionId, 'base64url').length, 32, '256 bits')
   const [name = ''] = await redis.keys('gateway:session:*')
-  t.equal(name, `gateway:session:${createHash('sha256').update(sessionId).digest('hex')}`)
+  t.equal(name, nameOf(cookie))
   t.notOk((await redis.get(name))?.includes(sessionId))
 })
 
@@ -234,3 +234,33 @@ t.test('the documents say what needs what', async (t) => {
   })
   t.notMatch(paths?.['/api/health'], { get: { security: Array } })
 })
+
+t.test('a key has at most MAX_SESSIONS_PER_KEY: a login ends the oldest of those that still live', async (t) => {
+  const { url, secret, cookie, look, ask, tokenOf, redis, clock, makeKey } = await browserForTest(t, {
+    MAX_SESSIONS_PER_KEY: '3',
+  })
+  const later = async () => {
+    clock.nowMs += 1
+    return await login(url, secret)
+  }
+  const [second, third] = [await later(), await later()]
+  const others = await login(url, (await makeKey()).secret)
+  const ended = await ask('/api/session', { cookie: second, 'x-csrf-token': await tokenOf(second) }, 'DELETE')
+  t.equal(ended.status, 204)
+  const fourth = await later()
+  t.same([await look(cookie), await look(third), await look(fourth)], [200, 200, 200])
+  const idle = await later()
+  clock.nowMs += 10_000 // so that nothing is remembered
+  t.same([await look(cookie), await look(third), await look(fourth), await look(idle)], [401, 200, 200, 200])
+  await redis.del(nameOf(idle)) // as Redis does when it was idle for too long
+  const newest = await later()
+  clock.nowMs += 10_000
+  const all = [third, fourth, idle, newest, others]
+  t.same(await Promise.all(all.map(look)), [200, 200, 401, 200, 200], 'nobody had to make room')
+})
+
+/** Where Redis keeps the session of this cookie. */
+function nameOf(cookie: string): string {
+  const sessionId = decodeURIComponent(cookie.split('=')[1] ?? '').split('.', 1)[0] ?? ''
+  return `gateway:session:${createHash('sha256').update(sessionId).digest('hex')}`
+}

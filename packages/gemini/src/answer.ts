@@ -1,5 +1,4 @@
 import { GeminiError } from './errors.ts'
-import { record } from './json.ts'
 import type { GeminiAnswer, TokenUsage } from './types.ts'
 
 /** A candidate that may be used: the model finished, and nothing was filtered. */
@@ -76,4 +75,9 @@ export function malformed(message: string, usage?: TokenUsage, cause?: unknown):
 
 export function blocked(message: string, usage?: TokenUsage): GeminiError {
   return new GeminiError('blocked', message, { ...(usage && { usage }) })
+}
+
+/** The value as an object with unknown members, or an empty one. */
+export function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
 }

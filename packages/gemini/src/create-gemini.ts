@@ -1,9 +1,8 @@
 import { readJson } from './answer.ts'
 import { GeminiError } from './errors.ts'
 import { askThroughSdk } from './generative-ai.ts'
-import { OpenCalls } from './open-calls.ts'
 import { generateWithGemini, generateWithImagen } from './pictures.ts'
-import { abortError, createTransport, type Transport } from './transport.ts'
+import { abortError, createTransport } from './transport.ts'
 import type { Gemini, GeminiAnswer, JsonRequest, Picture } from './types.ts'
 
 export interface GeminiOptions {
@@ -16,14 +15,6 @@ export interface GeminiOptions {
   imageModel: string
   /** `gemini` draws through `:generateContent`, `imagen` through `:predict`. */
   imageBackend: 'gemini' | 'imagen'
-}
-
-/** What a call needs to know of the client. */
-export interface Endpoint {
-  baseUrl: string
-  apiKey: string
-  model: string
-  transport: Transport
 }
 
 const GOOGLE = 'https://generativelanguage.googleapis.com'
@@ -71,4 +62,28 @@ function assertMaySend(apiKey: string, signal: AbortSignal): void {
     throw new GeminiError('not_configured', what, { reachedGemini: false })
   }
   if (signal.aborted) throw abortError(signal, false)
+}
+
+/** The calls in flight, so that closing can wait for them. */
+class OpenCalls {
+  readonly #running = new Set<Promise<unknown>>()
+  #isClosed = false
+
+  /** @throws GeminiError unavailable once closed */
+  async run<T>(start: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new GeminiError('unavailable', 'The Gemini client is closed', { reachedGemini: false })
+    const call = start()
+    this.#running.add(call)
+    try {
+      return await call
+    } finally {
+      this.#running.delete(call)
+    }
+  }
+
+  /** Takes no more calls and resolves when the last one has ended, however it ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.allSettled(this.#running)
+  }
 }

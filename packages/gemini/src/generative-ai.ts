@@ -1,7 +1,7 @@
 import { GoogleGenerativeAI, type Schema, SchemaType } from '@google/generative-ai'
 import { malformed } from './answer.ts'
-import type { Endpoint } from './create-gemini.ts'
 import { GeminiError } from './errors.ts'
+import type { Endpoint } from './transport.ts'
 import type { JsonRequest, Picture, ResponseSchema } from './types.ts'
 
 type Ask = JsonRequest & { picture?: Picture }

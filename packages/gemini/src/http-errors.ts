@@ -1,13 +1,6 @@
+import { record } from './answer.ts'
 import { GeminiError } from './errors.ts'
-import { record } from './json.ts'
-import { readPauseAdvice } from './pause-advice.ts'
-
-/** Google's error body: `{"error":{"code","message","status","details"}}`. */
-export interface GoogleFault {
-  message: string
-  status: string
-  details: Record<string, unknown>[]
-}
+import { type GoogleFault, readPauseAdvice } from './pause-advice.ts'
 
 /** What an answer other than 200 means for us. `body` must not contain the API key any more. */
 export function errorFromStatus(httpStatus: number, body: string): GeminiError {

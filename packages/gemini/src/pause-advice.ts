@@ -1,6 +1,12 @@
-import type { GoogleFault } from './http-errors.ts'
-import { record } from './json.ts'
+import { record } from './answer.ts'
 import type { PauseAdvice } from './types.ts'
+
+/** Google's error body: `{"error":{"code","message","status","details"}}`. */
+export interface GoogleFault {
+  message: string
+  status: string
+  details: Record<string, unknown>[]
+}
 
 type LimitType = PauseAdvice['limitType']
 

@@ -1,7 +1,5 @@
-import { blocked, malformed, NOT_REPORTED, readCandidate } from './answer.ts'
-import type { Endpoint } from './create-gemini.ts'
-import { record } from './json.ts'
-import { recognisePicture } from './picture-type.ts'
+import { blocked, malformed, NOT_REPORTED, readCandidate, record } from './answer.ts'
+import type { Endpoint } from './transport.ts'
 import type { GeminiAnswer, Picture, TokenUsage } from './types.ts'
 
 interface PictureRequest {
@@ -66,4 +64,13 @@ function decodePicture(base64: string, usage: TokenUsage): Picture {
   const mimeType = recognisePicture(bytes)
   if (!mimeType) throw malformed('The answer holds bytes that are no known picture', usage)
   return { bytes, mimeType }
+}
+
+/** The type of a picture by its magic numbers (PNG, JPEG, GIF, WebP), or undefined. */
+export function recognisePicture(bytes: Uint8Array): string | undefined {
+  const start = Buffer.from(bytes.subarray(0, 12)).toString('latin1')
+  if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'
+  if (start.startsWith('\xff\xd8\xff')) return 'image/jpeg'
+  if (start.startsWith('GIF87a') || start.startsWith('GIF89a')) return 'image/gif'
+  return start.startsWith('RIFF') && start.endsWith('WEBP') ? 'image/webp' : undefined
 }

@@ -109,3 +109,11 @@ function codeOf(error: unknown): string {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
   return error instanceof Error ? error.name : 'unknown'
 }
+
+/** What a call needs to know of the client. */
+export interface Endpoint {
+  baseUrl: string
+  apiKey: string
+  model: string
+  transport: Transport
+}

@@ -1,6 +1,6 @@
 import { emulatorForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { recognisePicture } from '../src/picture-type.ts'
+import { recognisePicture } from '../src/pictures.ts'
 import { answerWith, clientFor, failureOf, KEY, rawServer, sendJson } from './build.ts'
 
 const signal = new AbortController().signal

@@ -4,44 +4,22 @@ import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
 import {
   cacheRedisConfig,
   connectRedis,
-  type RedisConfig,
   type RedisConnection,
   redisFaults,
   remedyFor,
   type UnavailableCause,
 } from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
-import {
-  HttpError,
-  type Logger,
-  logHolds,
-  type QuotaConfig,
-  quotaChecks,
-  quotaOptions,
-  type ReadyCheck,
-  redisDisabled,
-} from '@knowalledge/service-kit'
-
-export interface BackendsConfig extends RedisConfig, QuotaConfig {
-  CACHE_MEMORY_TTL_SECONDS: number
-  CACHE_REDIS_TTL_SECONDS: number
-  CACHE_STALE_TTL_SECONDS: number
-  CACHE_MAX_ITEMS: number
-  CACHE_MAX_MEGABYTES: number
-  CACHE_REDIS_MAX_IMAGES: number
-  CACHE_REDIS_MAX_IMAGE_MEGABYTES: number
-  GEMINI_API_KEY?: string
-  GOOGLE_API_KEY?: string
-  GEMINI_BASE_URL: string
-  GEMINI_TEXT_MODEL: string
-  GEMINI_VISION_MODEL: string
-  GEMINI_IMAGE_MODEL: string
-  IMAGE_BACKEND: 'gemini' | 'imagen'
-}
+import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
+import { type ClientBudget, createClientBudget } from './client-budget.ts'
+import { decodeError, encodeError } from './errors.ts'
+import { logHolds, quotaChecks, quotaOptions, redisDisabled } from './quota.ts'
+import type { ServiceConfig } from './settings.ts'
 
 /** What stands behind a service: the shared quota, the shared cache, and Google. */
 export interface Backends {
   quota: QuotaClient
+  budget: ClientBudget
   cache: ResponseCache
   gemini: Gemini
   /** For `/ready`. */
@@ -49,7 +27,7 @@ export interface Backends {
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
   isCacheWritable?: (() => boolean) | undefined
-  /** The quota's connection (absent without Redis), for others in this process, and whom to tell when it fails them. */
+  /** The quota's connection (absent without Redis) and the process's log of faults, for other clients in this process. */
   shared: { redis: RedisConnection | undefined; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
 }
@@ -57,19 +35,26 @@ export interface Backends {
 /** A cached picture may take longer to arrive than a verdict on quota. Milliseconds. */
 const cacheCommandTimeoutMs = 250
 
-/** Connects a process's backends. A Redis that cannot be reached is no reason not to start: the process is degraded until it can. */
-export async function openBackends(config: BackendsConfig, log: Logger): Promise<Backends> {
+/** Connects the backends of a process. It starts without a Redis that cannot be reached, and is degraded until it can. */
+export async function openBackends(config: ServiceConfig, log: Logger): Promise<Backends> {
   // Two connections, to one server or two: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
     connectRedis(config, { log }),
     connectRedis(cacheRedisConfig(config), { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
+  const options = quotaOptions(config)
   const quota = createQuotaClient({
     redis: quotaRedis,
-    ...quotaOptions(config),
+    ...options,
     onFault: faults.of('quota'),
     onHold: logHolds(log),
+  })
+  const budget = createClientBudget({
+    redis: quotaRedis,
+    ...options,
+    sharePerDay: config.CLIENT_SHARE_PER_DAY,
+    onFault: faults.of('client budget'),
   })
   const cache = createResponseCache({
     redis: cacheRedis,
@@ -88,6 +73,7 @@ export async function openBackends(config: BackendsConfig, log: Logger): Promise
   if (apiKey === undefined) log.warn('GEMINI_API_KEY is not set: every answer that is not cached will be a 503')
   return {
     quota,
+    budget,
     cache,
     gemini,
     checks: {
@@ -123,7 +109,7 @@ function geminiCheck(configured: boolean): ReadyCheck {
   }
 }
 
-function cacheOptions(config: BackendsConfig) {
+function cacheOptions(config: ServiceConfig) {
   return {
     memoryTtlMs: config.CACHE_MEMORY_TTL_SECONDS * 1000,
     redisTtlMs: config.CACHE_REDIS_TTL_SECONDS * 1000,
@@ -132,7 +118,7 @@ function cacheOptions(config: BackendsConfig) {
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
     maxLargeValues: config.CACHE_REDIS_MAX_IMAGES,
     maxLargeBytes: config.CACHE_REDIS_MAX_IMAGE_MEGABYTES * 1024 * 1024,
-    encodeError: (error: unknown) => (error instanceof HttpError ? error.toJSON() : undefined),
-    decodeError: (encoded: unknown) => HttpError.fromJSON(encoded),
+    encodeError,
+    decodeError,
   }
 }

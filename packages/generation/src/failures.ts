@@ -1,15 +1,16 @@
 import type { GeminiError } from '@knowalledge/gemini'
-import type { Metrics } from '@knowalledge/metrics'
-import type { HoldCause, LimitType, Refused, Tenant, Verdict } from '@knowalledge/quota-client'
-import { type ErrorName, HttpError } from '@knowalledge/service-kit'
+import type { HoldCause, LimitType, Refused, Tenant } from '@knowalledge/quota-client'
+import { HttpError } from '@knowalledge/service-kit'
+import { type ApiErrorName, apiError } from './errors.ts'
+import type { ClientRefused } from './reserve.ts'
 
-/** What a client is told when Gemini failed. Internals stay in `cause`, for the log. */
+/** The error for a client when Gemini failed. Internals stay in `cause`, for the log. */
 export function geminiFailure(error: GeminiError): HttpError {
   const [code, message] = geminiMessages[error.kind]
-  return new HttpError(code, message, { cause: error })
+  return apiError(code, message, { cause: error })
 }
 
-const geminiMessages: Record<GeminiError['kind'], [ErrorName, string]> = {
+const geminiMessages: Record<GeminiError['kind'], [ApiErrorName, string]> = {
   not_configured: [
     'gemini_not_configured',
     'The AI service is not set up: its Gemini API key is missing or not accepted. Tell the operator.',
@@ -33,11 +34,11 @@ const geminiMessages: Record<GeminiError['kind'], [ErrorName, string]> = {
 }
 
 export function unusableAnswer(cause: unknown): HttpError {
-  return new HttpError('gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.', { cause })
+  return apiError('gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.', { cause })
 }
 
 export function tookTooLong(cause: unknown): HttpError {
-  return new HttpError('timeout', 'It took too long to get an answer. Try again.', { cause })
+  return apiError('timeout', 'It took too long to get an answer. Try again.', { cause })
 }
 
 const holdReasons: Record<HoldCause, string> = {
@@ -47,38 +48,43 @@ const holdReasons: Record<HoldCause, string> = {
   configuration: 'the quota was configured anew',
 }
 
-/** What a client is told when the shared quota refuses. */
-export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'>): HttpError {
+/** The error for a client when the shared quota refuses. */
+export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'> | ClientRefused): HttpError {
+  if (refused.reason === 'client') return shareRefusal(refused.retryAfterMs)
   const { reason, limitType, limit, retryAfterMs, tenant, cause } = refused
   const whose = tenant === undefined ? {} : { tenant }
   const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
   if (reason === 'too_large') {
     const message = `This request can never fit the quota${ofTenant}: ${limitText(limitType, limit)}.`
-    return new HttpError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
+    return apiError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
   }
-  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
-  const retry = {
-    fields: { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` },
-    retryAfterSeconds: seconds,
-  }
+  const { seconds, ...retry } = waitOf(retryAfterMs)
   if (reason === 'unavailable')
-    return new HttpError(
-      'quota_unavailable',
-      `New answers are not available right now. Try again in ${seconds} s.`,
-      retry,
-    )
+    return apiError('quota_unavailable', `New answers are not available right now. Try again in ${seconds} s.`, retry)
   if (reason === 'hold') {
     const message = `New answers are on hold for ${seconds} s: ${holdReasons[cause as HoldCause]}. Try again then.`
-    return new HttpError('quota_unavailable', message, retry)
+    return apiError('quota_unavailable', message, retry)
   }
-  const why =
+  const message =
     limitType === 'upstream' || reason === 'paused'
       ? 'Gemini asked for a pause'
       : `${limitType.toUpperCase()} limit${ofTenant} exceeded (${limit} ${period(limitType)})`
-  return new HttpError('quota_exceeded', why, {
+  return apiError('quota_exceeded', message, {
     ...retry,
     fields: { limit_type: limitType, ...retry.fields, ...whose },
   })
+}
+
+function shareRefusal(retryAfterMs: number): HttpError {
+  const { seconds, ...retry } = waitOf(retryAfterMs)
+  const message = `This client has used its share of new answers, and others are asking. Try again in ${seconds} s.`
+  return apiError('quota_exceeded', message, { ...retry, fields: { limit_type: 'client', ...retry.fields } })
+}
+
+function waitOf(retryAfterMs: number) {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  const fields = { retry_after: `${seconds} ${seconds === 1 ? 'second' : 'seconds'}` }
+  return { seconds, fields, retryAfterSeconds: seconds }
 }
 
 /** A presentation whose new explanations exceed what batch calls may ever take at once. */
@@ -87,7 +93,7 @@ export function presentationTooLarge(asked: number, refused: Refused, tokensEach
   const fit = Math.floor(refused.limit / perCall)
   const { tenant } = refused
   const quota = `the quota${tenant === undefined ? '' : ` of ${tenant}`}`
-  return new HttpError(
+  return apiError(
     'presentation_too_large',
     `focus asks for ${asked} new explanations at once, and at most ${fit} fit ${quota} (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`,
     { fields: tenant === undefined ? {} : { tenant } },
@@ -96,15 +102,16 @@ export function presentationTooLarge(asked: number, refused: Refused, tokensEach
 
 const refusals = new Set(['quota_exceeded', 'quota_unavailable', 'presentation_too_large'])
 
-/** No quota was to be had; nothing is wrong with the question. */
+/** True when quota was refused; the request itself is valid. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof HttpError && refusals.has(error.code)
 }
 
-/** A refusal by the limits of a tenant that this caller does not belong to. */
-export function isOfAnotherTenant(error: unknown, own: Tenant | undefined): boolean {
+/** True for a refusal by the limits of another tenant than this client's, or, of a call that it waited for, by another's share. */
+export function isOfAnotherClient(error: unknown, own: Tenant | undefined, hasWaited: boolean): boolean {
   if (!(error instanceof HttpError)) return false
-  const { tenant } = error.fields
+  const { tenant, limit_type } = error.fields
+  if (limit_type === 'client') return hasWaited
   return tenant !== undefined && tenant !== own?.id
 }
 
@@ -115,15 +122,4 @@ function limitText(limitType: Refused['limitType'], limit: number): string {
 
 function period(limitType: LimitType | 'upstream'): string {
   return limitType === 'rpd' || limitType === 'tpd' ? 'per day' : 'per minute'
-}
-
-/** Counts a refusal by a limit or a pause; a hold and an unavailable Redis have metrics of their own. */
-export function countRefusal(metrics: Pick<Metrics, 'quotaExceeded'>, { reason, limitType }: Refused): void {
-  if (reason !== 'hold' && reason !== 'unavailable') metrics.quotaExceeded(limitType)
-}
-
-/** A verdict in one word, for the log. */
-export function quotaOutcome(verdict: Verdict): 'granted' | 'degraded' | 'refused' {
-  if (!verdict.granted) return 'refused'
-  return verdict.degraded ? 'degraded' : 'granted'
 }

@@ -1,11 +1,31 @@
-export { type Backends, type BackendsConfig, openBackends } from './backends.ts'
-export { answerKey, createGeneration, type GenerationOptions } from './generation.ts'
-export { createGenerationApp, type GenerationTools } from './generation-app.ts'
+export { type Backends, openBackends } from './backends.ts'
+export {
+  answerHeaders,
+  errorResponses,
+  errorShape,
+  errorStatus,
+  questionErrors,
+  upstreamErrors,
+} from './errors.ts'
+export { gatewaySecretFaults } from './gateway-headers.ts'
+export { createGeneration, type GenerationOptions } from './generation.ts'
+export type { QuotaConfig } from './quota.ts'
+export { answerKey } from './run.ts'
+export {
+  contextOf,
+  createGenerationApp,
+  type GenerationTools,
+  runService,
+  type ServiceDefinition,
+  type ServiceOptions,
+} from './service.ts'
+export { type ServiceConfig, serviceSettings } from './settings.ts'
 export {
   type Accepted,
   type Generation,
   type GenerationAnswer,
   type GenerationSpec,
+  type Quality,
   type RunContext,
   type RunOutcome,
   UnusableAnswer,

@@ -1,6 +1,9 @@
-import type { GenerationSpec } from './types.ts'
-
-type Estimated = Pick<GenerationSpec<unknown>, 'operation' | 'model' | 'estimatedTokens'>
+/** The part of a GenerationSpec that is used here. */
+interface Estimated {
+  operation: string
+  model: string
+  estimatedTokens: number
+}
 
 /** The last calls that count, and how many of them weigh as much as the configured start does. */
 const remembered = 200

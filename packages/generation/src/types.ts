@@ -1,8 +1,11 @@
 import type { GeminiAnswer } from '@knowalledge/gemini'
-import type { Endpoint } from '@knowalledge/metrics'
-import type { Priority, Tenant } from '@knowalledge/quota-client'
+import type { ContentType, Endpoint, Metrics } from '@knowalledge/metrics'
+import type { Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
+import type { ResponseCache } from '@knowalledge/response-cache'
+import type { BudgetClient, ClientBudget } from './client-budget.ts'
+import type { TokenEstimates } from './token-estimates.ts'
 
-/** One question to Gemini, with everything that its guarded path needs to know. */
+/** One request to Gemini, with everything that its path needs to know. */
 export interface GenerationSpec<T> {
   operation: Endpoint
   /** Changes with the prompt, so that answers to an older prompt are not served. */
@@ -17,9 +20,9 @@ export interface GenerationSpec<T> {
   priority: Priority
   /** Tokens to reserve for one call, until it is known what such calls use. */
   estimatedTokens: number
-  /** Asks Gemini. Must heed `signal`. */
+  /** Calls Gemini. Must obey `signal`. */
   call(signal: AbortSignal): Promise<GeminiAnswer<unknown>>
-  /** Parses and checks what came back; throws UnusableAnswer when nothing of it can be shown. */
+  /** Parses and checks the answer; throws UnusableAnswer when nothing of it can be shown. */
   accept(raw: unknown): Accepted<T> | Promise<Accepted<T>>
   /** Once more when the answer is malformed, unusable or failed its check; then a failed check is an error too. */
   askAgain?: boolean
@@ -29,11 +32,28 @@ export interface Accepted<T> {
   value: T
   /** False: shown to those who wait, but never cached. */
   passed: boolean
+  quality?: Quality
+}
+
+/** What the check of an answer found, for the metrics. */
+export interface Quality {
+  content: ContentType
+  /** 0 to 1. */
+  score: number
+  issues: { type: string }[]
+  /** How many items can be shown. */
+  generated?: number
 }
 
 /** Thrown by `accept`: Gemini answered, but not with something that can be shown. */
 export class UnusableAnswer extends Error {
   override name = 'UnusableAnswer'
+  readonly quality: Quality | undefined
+
+  constructor(message: string, quality?: Quality) {
+    super(message)
+    this.quality = quality
+  }
 }
 
 export interface GenerationAnswer<T> {
@@ -42,21 +62,38 @@ export interface GenerationAnswer<T> {
   layer: 'memory' | 'redis' | 'miss' | 'fallback'
   /** True for every layer but `miss`. */
   cached: boolean
-  /** True for a stale copy, served because a fresh answer could not be had. */
+  /** True for a stale copy, served because no fresh answer is available. */
   fromFallback: boolean
 }
 
+/** What all runs of a process share. */
+export interface RunTools {
+  quota: QuotaClient
+  /** Divides the quota among clients. Absent: it goes to whoever calls first. */
+  budget?: ClientBudget | undefined
+  cache: ResponseCache
+  metrics: Metrics
+  estimates: TokenEstimates
+  /** Timeout of one answer in milliseconds, retries included. */
+  timeoutMs: number
+  /** 0 ≤ x < 1, for the jitter of retries. */
+  random: () => number
+}
+
+/** The client's part of a run. */
 export interface RunContext {
   /** Aborts when the client has gone. */
   signal: AbortSignal
   log: GenerationLog
-  /** Told what the run did, for the request's log line. */
+  /** Filled in by the run, for the request's log line. */
   outcome: RunOutcome
-  /** On whose behalf; its own limits hold beside the shared ones. */
+  /** Its own limits apply beside the shared ones. */
   tenant?: Tenant | undefined
+  /** Whose share of the quota its calls take. */
+  client?: BudgetClient | undefined
 }
 
-/** Of the calls that this request led; empty for an answer from the cache or from someone else's call. */
+/** The calls that this request led; empty for an answer from the cache or from another request's call. */
 export interface RunOutcome {
   quota?: 'granted' | 'degraded' | 'refused'
   gemini_calls?: number
@@ -71,10 +108,10 @@ export interface GenerationLog {
 }
 
 export interface Generation {
-  /** Answers one question: from the cache, from someone else's call, from Gemini, or from a stale copy. Throws HttpError. */
+  /** One answer: from the cache, from a call in flight, from Gemini, or a stale copy. Throws HttpError. */
   run<T>(spec: GenerationSpec<T>, context: RunContext): Promise<GenerationAnswer<T>>
   /**
-   * Answers several at once. Those that need a call are reserved together, all or nothing; each falls back, fails or
+   * Several answers at once. Those that need a call are reserved together, all or nothing; each falls back, fails or
    * succeeds on its own. A rejected entry's reason is an HttpError.
    */
   runAll<T>(specs: GenerationSpec<T>[], context: RunContext): Promise<PromiseSettledResult<GenerationAnswer<T>>[]>

@@ -3,6 +3,7 @@ import { createMetrics } from '@knowalledge/metrics'
 import { createQuotaClient, type QuotaClientOptions, type Runtime, systemRuntime } from '@knowalledge/quota-client'
 import { createResponseCache, type ResponseCacheOptions } from '@knowalledge/response-cache'
 import type { Test } from 'tap'
+import type { ClientBudget } from '../src/client-budget.ts'
 import { createGeneration, type GenerationSpec, type RunContext } from '../src/index.ts'
 
 export const limits = { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 }
@@ -13,6 +14,7 @@ interface Options {
   runtime?: Partial<Runtime>
   cache?: Partial<ResponseCacheOptions>
   timeoutMs?: number
+  budget?: ClientBudget
 }
 
 /** The real path over the in-memory twins; only the call to Gemini is the test's own. */
@@ -21,7 +23,14 @@ export function generationForTest(t: Test, options: Options = {}) {
   const cache = createResponseCache(options.cache ?? {})
   const metrics = createMetrics({ models: ['model'] })
   t.teardown(() => Promise.all([quota.close(), cache.close()]))
-  const generation = createGeneration({ quota, cache, metrics, timeoutMs: options.timeoutMs ?? 5_000, random: () => 0 })
+  const generation = createGeneration({
+    quota,
+    budget: options.budget,
+    cache,
+    metrics,
+    timeoutMs: options.timeoutMs ?? 5_000,
+    random: () => 0,
+  })
   return { quota, cache, metrics, generation }
 }
 

@@ -80,14 +80,13 @@ function geminiRecorders(registry: Registry, options: MetricsOptions): Pick<Metr
 
 function businessRecorders(
   registry: Registry,
-): Pick<Metrics, 'subtopicsGenerated' | 'explanationsGenerated' | 'imageGenerated' | 'contentQuality'> {
+): Pick<Metrics, 'contentGenerated' | 'imageGenerated' | 'contentQuality'> {
   const { subtopics, explanations, images, quality } = businessInstruments(registry)
   return {
-    subtopicsGenerated(count) {
-      if (isAmount(count)) subtopics.inc(count)
-    },
-    explanationsGenerated(count) {
-      if (isAmount(count)) explanations.inc(count)
+    contentGenerated(contentType, count) {
+      if (!isAmount(count)) return
+      if (contentType === 'subtopics') subtopics.inc(count)
+      if (contentType === 'explanation') explanations.inc(count)
     },
     imageGenerated: (source) => images.inc({ source }),
     contentQuality(contentType, score) {

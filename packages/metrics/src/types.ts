@@ -17,7 +17,7 @@ export const endpoints = [
 ] as const
 export type Endpoint = (typeof endpoints)[number]
 
-export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream'] as const
+export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream', 'client'] as const
 export type QuotaLimitType = (typeof quotaLimitTypes)[number]
 
 export const imageSources = ['gemini', 'imagen', 'cache', 'fallback'] as const
@@ -66,8 +66,8 @@ export interface Metrics {
    */
   cacheOperation(operation: Endpoint, result: CacheResult): void
   geminiCall(call: GeminiCall): void
-  subtopicsGenerated(count: number): void
-  explanationsGenerated(count: number): void
+  /** Items that can be shown. Topics are not counted. */
+  contentGenerated(contentType: ContentType, count: number): void
   imageGenerated(source: ImageSource): void
   /** `score` in 0..1. */
   contentQuality(contentType: ContentType, score: number): void

@@ -13,8 +13,8 @@ t.test('records each event under the name and labels of the contract', async (t)
     durationMs: 1500,
     totalTokens: 321,
   })
-  metrics.subtopicsGenerated(15)
-  metrics.explanationsGenerated(4)
+  metrics.contentGenerated('subtopics', 15)
+  metrics.contentGenerated('explanation', 4)
   metrics.imageGenerated('imagen')
   metrics.applicationError('generate_image', 'content_blocked')
   metrics.validationFailure('explanation', 'refusal')
@@ -132,8 +132,8 @@ t.test('amounts that are no amounts are not recorded and never throw', async (t)
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, -1]) {
     metrics.quotaEstimateRatio('create_subtopics', bad)
     metrics.contentQuality('topic', bad)
-    metrics.subtopicsGenerated(bad)
-    metrics.explanationsGenerated(bad)
+    metrics.contentGenerated('subtopics', bad)
+    metrics.contentGenerated('explanation', bad)
     metrics.geminiCall({ endpoint: 'docs', model: 'm', status: 'timeout', durationMs: bad, totalTokens: bad })
   }
   const text = await metrics.registry.metrics()
@@ -158,7 +158,7 @@ t.test('shows the three states of a breaker as 0, 1 and 2', async (t) => {
 t.test('two apps in one process do not mix', async (t) => {
   const one = createMetrics()
   const other = createMetrics()
-  one.subtopicsGenerated(15)
+  one.contentGenerated('subtopics', 15)
   t.equal(samples(await one.registry.metrics()).get('subtopics_generated_total'), 15)
   t.equal(samples(await other.registry.metrics()).get('subtopics_generated_total'), 0)
 })

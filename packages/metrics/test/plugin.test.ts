@@ -163,7 +163,7 @@ t.test('made-up status codes of an upstream fall into their class', async (t) =>
 
 t.test('four apps in one process each serve their own figures', async (t) => {
   const apps = await Promise.all([build(t), build(t), build(t), build(t)])
-  for (const [count, { metrics }] of apps.entries()) metrics.subtopicsGenerated(count)
+  for (const [count, { metrics }] of apps.entries()) metrics.contentGenerated('subtopics', count)
   for (const [count, { scrape }] of apps.entries()) {
     t.equal(samples(await scrape()).get('subtopics_generated_total'), count)
   }

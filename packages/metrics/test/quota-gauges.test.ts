@@ -149,7 +149,7 @@ t.test('says whether the Redis of the cache takes writes, apart from that of the
   t.same(await shown(), [1, 0])
 })
 
-t.test('the circuit over Redis is open while the quota is degraded or another client goes on without it', async (t) => {
+t.test('the circuit over Redis is open while the quota is degraded or another client is degraded', async (t) => {
   let degraded = false
   let others: 'closed' | 'open' = 'closed'
   const { scrape } = await build(t, { quota: async () => ({ ...usage, degraded }), redisCircuit: () => others })

@@ -11,7 +11,7 @@ local ENTRY, ENTRY_BYTES, DAY_MS, UNLIMITED = '<ddd', 24, 86400000, 900719925474
 local RECOVERY_WINDOWS = 25 -- a shrunk limit is whole again after so many windows: a fifth comes back in five
 
 local function create(name)
-  local a = { name = name, ring = '' }
+  local a = { name = name, ring = '', reservedR = 0, reservedT = 0 }
   for field = 1, FIELDS do a[field] = 0 end
   a[SHRINK_FACTOR] = 1
   return a
@@ -23,6 +23,7 @@ local function load(name)
   if #raw < FIELDS * 8 then return { name = name, [LAYOUT] = 0 } end
   local a = { read(WIRE, raw) }
   a.name, a.run, a[FIELDS + 1] = name, string.sub(raw, FIELDS * 8 + 1), nil
+  a.reservedR, a.reservedT = 0, 0 -- room of calls in line whose turn it is
   return a
 end
 
@@ -121,8 +122,8 @@ end
 
 -- How many calls of r requests and t tokens fit, at most `count`.
 local function fits(a, c, r, t, count)
-  local freeT, freeDayT = c.tpm - a[SUM_T], c[4] - a[BASE_T] - a[DAY_T]
-  count = min(count, floor((c.rpm - a[SUM_R]) / r), floor((c[2] - a[BASE_R] - a[DAY_R]) / r))
+  local freeT, freeDayT = c.tpm - a[SUM_T] - a.reservedT, c[4] - a[BASE_T] - a[DAY_T] - a.reservedT
+  count = min(count, floor((c.rpm - a[SUM_R] - a.reservedR) / r), floor((c[2] - a[BASE_R] - a[DAY_R] - a.reservedR) / r))
   if t > 0 then count = min(count, floor(freeT / t), floor(freeDayT / t))
   elseif freeT < 0 or freeDayT < 0 then count = 0 end
   return max(0, count)
@@ -144,22 +145,28 @@ local function freedIn(a, kind, excess)
   return leavesIn(a[BUCKET])
 end
 
-local function ringWait(a, kind, used, limit, amount)
-  local excess = used + amount - limit.now
-  if excess <= 0 then return 0 end
-  local wait = freedIn(a, kind, excess)
+-- The starts of a full ring repeat themselves after so long.
+local function cycle() return RING_LENGTH * (SPAN + 1) / SPAN end
+
+local function ringWait(a, kind, used, limit, amount, before)
+  if amount == 0 then before = 0 end
+  local perCycle = max(1, floor(limit.now / max(1, amount)))
+  local excess, laterBy = used + (before % perCycle + 1) * amount - limit.now, floor(before / perCycle) * cycle()
+  if excess <= 0 then return laterBy end
+  local wait = freedIn(a, kind, excess) + laterBy
   if amount <= limit.now then return wait end
   return max(wait, ceil((amount / limit.whole - a.factor) * RECOVERY_WINDOWS * RING_LENGTH) + 1)
 end
 
--- The limit (1 to 4: rpm, rpd, tpm, tpd) that refuses for longest, and for how long; 0, 0 when none does.
-local function shortage(a, c, r, t)
+-- The limit (1 to 4: rpm, rpd, tpm, tpd) that refuses for longest, and for how long; 0, 0 when none does. `before`: so many
+-- calls of the same size are to start first.
+local function shortage(a, c, r, t, before)
   local dayWait = ceil(a[DAY_END] - NOW) + 1
   local waits = {
-    ringWait(a, 1, a[SUM_R], { now = c.rpm, whole = c[1] }, r),
-    a[BASE_R] + a[DAY_R] + r > c[2] and dayWait or 0,
-    ringWait(a, 2, a[SUM_T], { now = c.tpm, whole = c[3] }, t),
-    a[BASE_T] + a[DAY_T] + t > c[4] and dayWait or 0,
+    ringWait(a, 1, a[SUM_R], { now = c.rpm, whole = c[1] }, r, before),
+    a[BASE_R] + a[DAY_R] + (before + 1) * r > c[2] and dayWait or 0,
+    ringWait(a, 2, a[SUM_T], { now = c.tpm, whole = c[3] }, t, before),
+    a[BASE_T] + a[DAY_T] + (before + 1) * t > c[4] and dayWait or 0,
   }
   local why, wait = 0, 0
   for at = 1, 4 do

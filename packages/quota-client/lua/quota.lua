@@ -1,6 +1,7 @@
 -- quota.lua: the only script. A call decides the reservations of one turn of one instance's event loop, each as if it had come
 -- alone, and carries what the instance has to say beside them: adjustments, a heartbeat, a pause, what it knows of the day.
--- KEYS[1] the pool's hash, with the fields `pool`, `tenant <id>`, `ring <account>`, `members`, `call <member>`
+-- KEYS[1] the pool's hash, with the fields `pool`, `tenant <id>`, `ring <account>`, `members`, `call <member>`, `turns`
+-- KEYS[2], KEYS[3], KEYS[4] of lua/line.lua
 -- ARGV[1] number of the call; a member counts up
 -- ARGV[2] kind: 'reserve', 'heartbeat', 'leave' (a member that closes), 'usage' (a reader that is no member)
 -- ARGV[3] id of the member
@@ -16,15 +17,19 @@
 -- ARGV[10] pause 'kind,until': kind 1 to 5 for rpm, rpd, tpm, tpd, upstream; until 0: the provider named no time
 -- ARGV[11] what the member knows of the day, JSON [[tenant or '', dayEnd, requests, tokens], …], upper bounds
 -- ARGV[12] id of the tenant; ARGV[13] its limits 'rpm,rpd,tpm,tpd'; ARGV[14] its adjustments
+-- ARGV[15] JSON about the tickets of one group of the member, those of the tenant: { group, most: how many may be granted, longest:
+--         most tickets in both lines, gone: [[ticket, line], …] of those that have given up, named: [[ticket, line, longest wait], …] }
 -- RETURNS doubles: the call, Redis's time in milliseconds, the status, the pool's fields, with a tenant its fields, then for
---         'usage' the oldest bucket with requests and with tokens (0: none), for each run how many were granted, why the others
---         were not (1 to 4 the pool's rpm, rpd, tpm, tpd; 5 to 8 the tenant's; 9 a pause) and for how many milliseconds
+--         'usage' the oldest bucket with requests and with tokens (0: none), the lengths of the lines and in how many
+--         milliseconds a call of one request would start from the end of each; for each run, unless the pool is held, how many
+--         were granted, why the others were not (1 to 4 the pool's rpm, rpd, tpm, tpd; 5 to 8 the tenant's; 9 a pause) and for
+--         how many milliseconds; for each named ticket what `answer` of line.lua returns; the numbers of all that were granted
 -- Atomic, because what is free must not change between looking and taking. There is one write, at the end, so that a Redis
 -- that refuses writes leaves nothing half done.
 
 local call, kind, member, deadline = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local runs, adjustments, pause, knowledge = ARGV[8] or '', ARGV[9] or '', ARGV[10] or '', ARGV[11] or ''
-local tenantId, tenantLimits, tenantAdjustments = ARGV[12] or '', ARGV[13] or '', ARGV[14] or ''
+local tenantId, tenantLimits, tenantAdjustments, lineText = ARGV[12] or '', ARGV[13] or '', ARGV[14] or '', ARGV[15] or ''
 local known, seen, doubted = string.match(ARGV[4], '^(%d+),(%d+),(%d+)$')
 known, seen, doubted = tonumber(known), tonumber(seen), tonumber(doubted)
 
@@ -117,8 +122,9 @@ local same = known == pool[INCARNATION]
 local mayTake = same
 if adjustments ~= '' or tenantAdjustments ~= '' then
   -- A duplicate of a call, one that was overtaken, or one of a member that has left takes nothing back.
-  mayTake = same and isListed and tonumber(call) > tonumber(redis.call('HGET', KEY, 'call ' .. member) or 0)
-  write('call ' .. member, call)
+  local isNew = tonumber(call) > tonumber(redis.call('HGET', KEY, 'call ' .. member) or 0)
+  mayTake = same and isListed and isNew
+  if isNew then write('call ' .. member, call) end -- an older one would let the duplicates of newer ones in again
   adjustAll(pool, adjustments, same, mayTake)
 end
 
@@ -188,10 +194,22 @@ if pause ~= '' then
 end
 
 local isOpen, outcomes = NOW >= pool[OPEN], {}
+local lines, owners
+if lineText ~= '' or kind == 'usage' or redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
+  local claim = lineText ~= '' and cjson.decode(lineText) or { most = 0, gone = {}, named = {} }
+  claim.owner, claim.margin = tonumber(member), margin
+  lines = openLines(claim, pool)
+  if isOpen and NOW >= pool[PAUSE_UNTIL] then
+    owners = openOwners(claim.owner, list ~= '' and list or redis.call('HGET', KEY, 'members') or '')
+    advance(lines, accounts, owners)
+  end
+end
 if isOpen then
   for count, r, t, batch in string.gmatch(runs, '(%d+),(%d+),(%d+),(%d);') do
     count, r, t, batch = tonumber(count), tonumber(r), tonumber(t), batch == '1'
     local take, c = pool[PAUSE_UNTIL] > NOW and 0 or count, {}
+    local line = batch and 2 or 1
+    if lines and isBehind(lines, line) then take = 0 end
     for at, a in ipairs(accounts) do
       c[at] = ceilings(a, batch, margin)
       take = fits(a, c[at], r, t, take)
@@ -203,12 +221,23 @@ if isOpen then
     if take < count then
       if pool[PAUSE_UNTIL] > NOW then why, wait = PAUSED, ceil(pool[PAUSE_UNTIL] - NOW) + 1 end
       for at, a in ipairs(accounts) do
-        local limit, limitWait = shortage(a, c[at], r, t)
+        local limit, limitWait = shortage(a, c[at], r, t, 0)
         if limitWait > wait then why, wait = limit + (at - 1) * 4, limitWait end
+      end
+      if lines and lines[line].length > 0 then
+        local lineWait, limit = startOf(lines, line, lines[line].length, { r = r, t = t })
+        if lineWait > wait or why == 0 then why, wait = max(1, limit), max(1, lineWait) end
       end
     end
     outcomes[#outcomes + 1] = pack('<ddd', take, why, wait)
   end
+end
+if lines then
+  for _, named in ipairs(lines.claim.named) do outcomes[#outcomes + 1] = pack('<ddd', answer(lines, accounts, isOpen, named)) end
+  for _, number in ipairs(lines.granted) do outcomes[#outcomes + 1] = pack('<d', number) end
+  local turns = isMember and owners and owners.change()
+  if turns then write('turns', turns) end
+  for at = 1, 2 do pool.changed = pool.changed or turns or #lines[at].left + #lines[at].joined > 0 end
 end
 
 -- Tenants whose day and ring have both ended are forgotten by the first call of a new day.
@@ -227,6 +256,7 @@ if pool.changed then
   pool[SEQ], pool[LAST] = pool[SEQ] + 1, NOW
   for _, a in ipairs(accounts) do store(a) end
   redis.call('HSET', KEY, unpack(writes))
+  if lines then closeLines(lines) end
   if pool.newDay then
     redis.call('PEXPIREAT', KEY, ceil(pool[DAY_END]) + DAY_MS)
     forgetIdleTenants()
@@ -243,7 +273,8 @@ if kind == 'usage' then
     if r > 0 then first[1] = bucket end
     if t > 0 then first[2] = bucket end
   end
-  oldest = pack('<dd', first[1], first[2])
+  oldest = pack('<dddddd', first[1], first[2], lines[1].length, lines[2].length,
+    startOf(lines, 1, lines[1].length, { r = 1, t = 0 }), (startOf(lines, 2, lines[2].length, { r = 1, t = 0 })))
 end
 local function shown(a) return a and (a.wire or wire(a)) or '' end
 return pack('<ddd', call, TIME_MS, isOpen and DECIDED or HOLD) .. shown(pool) .. shown(accounts[2]) .. oldest

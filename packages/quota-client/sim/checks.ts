@@ -159,3 +159,10 @@ function longestGap(grantedMs: number[], untilMs: number): number {
   }
   return longest
 }
+
+export interface Outcome extends Checked {
+  scriptCalls: number
+  /** Members at the end. */
+  living: number
+  timeline: string[]
+}

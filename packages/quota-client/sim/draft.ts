@@ -94,3 +94,5 @@ export function pastHold(schedule: Draft): Schedule {
 function configurationOf(fault: Fault) {
   return fault.type === 'join' && fault.configuration !== undefined ? [fault.configuration] : []
 }
+
+export type Kind = (schedule: Draft, random: Random) => void

@@ -1,5 +1,4 @@
-import type { Draft } from './draft.ts'
-import type { Kind } from './kinds.ts'
+import type { Draft, Kind } from './draft.ts'
 import type { Random } from './random.ts'
 import type { MemberConfiguration } from './schedule.ts'
 

@@ -1,10 +1,8 @@
-import { type Draft, draft, pastHold } from './draft.ts'
+import { type Draft, draft, type Kind, pastHold } from './draft.ts'
 import { fleetKinds } from './fleet-kinds.ts'
 import type { Random } from './random.ts'
 import { redisKinds } from './redis-kinds.ts'
 import type { Schedule } from './schedule.ts'
-
-export type Kind = (schedule: Draft, random: Random) => void
 
 /** No fault at all: the limits are used, and never exceeded. */
 const quietKinds: Record<string, Kind> = {

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { keyNames } from '../src/redis/script.ts'
 import type { VirtualProcess } from './process.ts'
 import type { Random } from './random.ts'
 import type { Argument } from './real-redis.ts'
@@ -91,7 +92,8 @@ export class VirtualConnection extends EventEmitter {
   defineCommand(): void {}
 
   /** The simulator loads the script itself, and its server knows the key. */
-  knowalledgeQuotaBuffer(_key: string, ...args: Argument[]): Promise<Buffer> {
+  knowalledgeQuotaBuffer(...all: Argument[]): Promise<Buffer> {
+    const args = all.slice(keyNames.length)
     if (this.status !== 'ready')
       return Promise.reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
     return new Promise((resolve, reject) => {

@@ -128,11 +128,11 @@ export function instrument(lua: string): string {
   const write = "redis.call('HSET', KEY, unpack(writes))"
   const unchecked = write.replace('call', 'pcall') // of one of the deliberate faults
   const replacements: [string, string][] = [
-    ["redis.call('TIME')", '{ 0, KEYS[2] }'],
-    ["redis.call('INFO', 'replication')", 'KEYS[3]'],
+    ["redis.call('TIME')", '{ 0, KEYS[5] }'],
+    ["redis.call('INFO', 'replication')", 'KEYS[6]'],
     lua.includes(unchecked)
-      ? [unchecked, `if KEYS[4] == '' then ${write} end`]
-      : [write, `if KEYS[4] ~= '' then return redis.error_reply(KEYS[4]) end ${write}`],
+      ? [unchecked, `if KEYS[7] == '' then ${write} end`]
+      : [write, `if KEYS[7] ~= '' then return redis.error_reply(KEYS[7]) end ${write}`],
   ]
   return replacements.reduce((text, [from, to]) => replaceOnce(text, from, to), lua)
 }

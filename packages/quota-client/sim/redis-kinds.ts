@@ -1,4 +1,4 @@
-import type { Kind } from './kinds.ts'
+import type { Kind } from './draft.ts'
 import type { Random } from './random.ts'
 import { lengths } from './schedule.ts'
 

@@ -1,6 +1,5 @@
-import type { Failure } from './checks.ts'
+import type { Failure, Outcome } from './checks.ts'
 import type { Fault, Load, Schedule } from './schedule.ts'
-import type { Outcome } from './simulation.ts'
 
 /** What the outcomes of one kind of schedule add up to. */
 export interface Tally {

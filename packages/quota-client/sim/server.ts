@@ -1,3 +1,4 @@
+import { keyNames } from '../src/redis/script.ts'
 import { type Argument, instrument, type RealRedis } from './real-redis.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -29,8 +30,9 @@ export class VirtualRedis {
   readonly #time: VirtualTime
   readonly #real: RealRedis
   readonly #sha: string
-  readonly #key: string
-  readonly #snapshots = new Map<string, Buffer | null>()
+  /** The state, and the waiting lines. */
+  readonly #keys: string[]
+  readonly #snapshots = new Map<string, (Buffer | null)[]>()
   readonly #waiting: (() => Promise<void> | void)[] = []
   readonly #epochMs: number
   #order = 0
@@ -55,7 +57,7 @@ export class VirtualRedis {
     this.#time = options.time
     this.#real = options.real
     this.#sha = options.sha
-    this.#key = options.key
+    this.#keys = keyNames.map((name) => options.key + name)
     this.#epochMs = options.epochMs
     this.promote()
   }
@@ -127,26 +129,32 @@ export class VirtualRedis {
   }
 
   async lose(): Promise<void> {
-    await this.#real.command('DEL', this.#key)
+    await this.#real.command('DEL', ...this.#keys)
   }
 
   async save(name: string): Promise<void> {
-    const dump = await this.#real.command('DUMP', this.#key)
-    this.#snapshots.set(name, Buffer.isBuffer(dump) ? Buffer.from(dump) : null)
+    const dumps = await Promise.all(this.#keys.map((key) => this.#real.command('DUMP', key)))
+    this.#snapshots.set(
+      name,
+      dumps.map((dump) => (Buffer.isBuffer(dump) ? Buffer.from(dump) : null)),
+    )
   }
 
   async restore(name: string): Promise<void> {
     await this.lose()
-    const dump = this.#snapshots.get(name)
-    if (dump === undefined) throw new Error(`there is no snapshot ${name}`)
-    if (dump !== null) await this.#real.command('RESTORE', this.#key, '0', dump)
+    const dumps = this.#snapshots.get(name)
+    if (dumps === undefined) throw new Error(`there is no snapshot ${name}`)
+    for (const [at, key] of this.#keys.entries()) {
+      const dump = dumps[at]
+      if (dump) await this.#real.command('RESTORE', key, '0', dump)
+    }
   }
 
   async #execute(args: readonly Argument[]): Promise<Answer> {
     const redisUs = Math.round(this.clockMs() * 1000)
     const executed = { order: this.#order++, atMs: this.#time.nowMs, redisMs: redisUs / 1000 }
     const info = `role:master\r\nmaster_replid:${String(this.#promotions).padStart(40, '0')}\r\nmaster_replid2:0\r\n`
-    const keys = [this.#key, redisUs, info, this.refusal]
+    const keys = [...this.#keys, redisUs, info, this.refusal]
     try {
       const reply = await this.#real.command('EVALSHA', this.#sha, keys.length, ...keys, ...args)
       if (!Buffer.isBuffer(reply)) throw new Error(`the script replied ${reply}`)

@@ -1,5 +1,6 @@
+import type { Outcome } from './checks.ts'
 import { endOf, lengths, type Schedule } from './schedule.ts'
-import { type Outcome, type Stage, simulate } from './simulation.ts'
+import { type Stage, simulate } from './simulation.ts'
 
 export interface Shrunk {
   schedule: Schedule

@@ -1,4 +1,4 @@
-import { type Checked, check } from './checks.ts'
+import { check, type Outcome } from './checks.ts'
 import { begin, disturbs, snapshotBeforeMs, snapshotName, type World } from './faults.ts'
 import { generateLoad } from './load.ts'
 import { Member } from './member.ts'
@@ -17,13 +17,6 @@ export interface Stage {
   real: RealRedis
   sha: string
   plays: number
-}
-
-export interface Outcome extends Checked {
-  scriptCalls: number
-  /** Members at the end. */
-  living: number
-  timeline: string[]
 }
 
 const timeZone = 'America/Los_Angeles'

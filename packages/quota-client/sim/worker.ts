@@ -1,9 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { scriptText } from '../src/redis/layout.ts'
+import type { Outcome } from './checks.ts'
 import { scheduleOf } from './kinds.ts'
 import { RealRedis } from './real-redis.ts'
 import { VirtualRedis } from './server.ts'
-import { type Outcome, type Stage, simulate } from './simulation.ts'
+import { type Stage, simulate } from './simulation.ts'
 
 export interface Task {
   seed: number

@@ -43,6 +43,7 @@ export function createQuotaClient(options: QuotaClientOptions, runtime: Runtime 
     slackMs,
     ringMs: windowMs + transitMs + slackMs,
     day: new CalendarDay(options.dayTimeZone ?? 'America/Los_Angeles'),
+    longestQueue: options.maxQueueLength ?? 10_000,
   }
   if (!redis) return new StoreBackedQuota(new MemoryStore(settings, runtime), settings)
   const budget = outage && { ...outage, store: new MemoryStore({ ...settings, limits: own }, runtime) }
@@ -74,13 +75,22 @@ class StoreBackedQuota implements QuotaClient {
   }
 
   reserve(request: ReserveRequest): Promise<Verdict> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       requireValidRequest(request)
-      const { requests, tokens, priority, tenant } = request
-      const complete = { requests, tokens, priority, tenant }
+      const { requests, tokens, priority, tenant, maxWaitMs = 0, client = '', signal, onWaiting } = request
+      const wait = maxWaitMs > 0 ? { maxWaitMs, client, signal, onWaiting } : undefined
+      const complete = { requests, tokens, priority, tenant, wait }
       const tooLarge = this.#tooLarge(complete)
       if (tooLarge) resolve(this.#refused(complete, tooLarge))
-      else this.#store.decide(complete, (decision) => resolve(this.#verdict(complete, decision)))
+      else if (signal?.aborted) reject(signal.reason)
+      else {
+        const onAbort = () => reject(signal?.reason)
+        if (wait) signal?.addEventListener('abort', onAbort, { once: true })
+        this.#store.decide(complete, (decision) => {
+          signal?.removeEventListener('abort', onAbort)
+          resolve(this.#verdict(complete, decision))
+        })
+      }
     })
   }
 

@@ -48,6 +48,8 @@ export interface QuotaClientOptions {
   newPool?: 'hold' | 'open'
   /** An `observer` only reads `usage`: it sends no heartbeats and is not counted. Default `member`. */
   role?: 'member' | 'observer'
+  /** Most calls in line; batch calls may fill nine tenths of it. Default 10,000. */
+  maxQueueLength?: number
   /** A part of the limits that each instance may use while Redis cannot be used. Default none. */
   outage?: OutageBudget | undefined
   /** Notified once per change: the shared state cannot be used, and it can be used again. */
@@ -76,6 +78,25 @@ export interface ReserveRequest {
   priority: Priority
   /** A tenant's own limits, checked in the same round trip; a refusal by either takes nothing from the other. */
   tenant?: Tenant | undefined
+  /**
+   * For how long the call may wait in line for its start, in milliseconds. 0, the default: it is refused at once. So is a call
+   * whose start would come later.
+   */
+  maxWaitMs?: number | undefined
+  /** Clients take turns in line. Calls without a client are taken in the order of their arrival. At most 128 characters. */
+  client?: string | undefined
+  /** Gives up the place in line: `reserve` rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+  /** Notified when the call has a place in line, and whenever it moves up or its start moves by more than a second. */
+  onWaiting?: ((place: Place) => void) | undefined
+}
+
+/** A place in line. */
+export interface Place {
+  /** An estimate: exact for interactive calls unless a fault intervenes; a batch call makes way for them. */
+  startsInMs: number
+  /** 1: the next one to start. */
+  position: number
 }
 
 export interface Reservation {
@@ -156,6 +177,8 @@ export interface QuotaUsage {
   unavailable: UnavailableCause | null
   /** Members heard within a window. */
   instances: number
+  /** Calls in line, and in how many milliseconds one that came now would start. */
+  queue: Record<Priority, { length: number; startsInMs: number }>
 }
 
 /** This instance's part in the pool. */

@@ -52,6 +52,20 @@ t.test('adjustments', async (t) => {
     t.equal(await grantsOf(quota, 10), 0)
   })
 
+  t.test('a duplicate of an older call does not let those of newer ones in again', async (t) => {
+    const pool = new VirtualPool(t, redis)
+    const quota = await pool.servingInstance({ limits: { ...limits, rpm: 100 } })
+    const tenant = { id: 'one', limits: { rpm: 10 } }
+    const [released] = await Promise.all([3, 7].map((requests) => quota.reserve(ask({ requests, tenant }))))
+    if (!released?.granted) return t.fail('the pool is empty')
+    released.reservation.release()
+    await pool.time.pass(1000)
+    const calls = pool.calls.filter((call) => call[poolsAt] || call[tenantsAt])
+    t.equal(await grantsOf(quota, 10, ask({ tenant })), 3)
+    for (const call of [...calls, ...calls]) await pool.execute(call)
+    t.equal(await grantsOf(quota, 10, ask({ tenant })), 0)
+  })
+
   t.test('a duplicate that arrives after its instance has left takes nothing back either', async (t) => {
     const pool = new VirtualPool(t, redis)
     const staying = await pool.servingInstance({ limits })

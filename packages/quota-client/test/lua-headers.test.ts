@@ -2,14 +2,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const folder = new URL('../lua/', import.meta.url)
-const [library, script] = ['account.lua', 'quota.lua'].map((file) => {
+const [account, line, script] = ['account.lua', 'line.lua', 'quota.lua'].map((file) => {
   const [header = '', ...body] = readFileSync(new URL(file, folder), 'utf8').split('\n\n')
   return { header, body: body.join('\n') }
 })
-const code = `${library?.body}\n${script?.body}`
+const library = `${account?.body}\n${line?.body}`
+const code = `${library}\n${script?.body}`
 
-t.test('there is one script and its library', async (t) => {
-  t.same(readdirSync(folder).toSorted(), ['account.lua', 'quota.lua'])
+t.test('there is one script and its two libraries', async (t) => {
+  t.same(readdirSync(folder).toSorted(), ['account.lua', 'line.lua', 'quota.lua'])
 })
 
 t.test('the header names exactly the KEYS and ARGV that are used, without a gap', async (t) => {
@@ -27,7 +28,7 @@ t.test('the header names exactly the KEYS and ARGV that are used, without a gap'
     )
   }
   t.notMatch(code, /redis\.call\([^)]*['"]quota:/, 'every key comes through KEYS')
-  t.notMatch(library?.body, /ARGV/, 'arguments are read in one place')
+  t.notMatch(library, /ARGV/, 'arguments are read in one place')
   t.match(script?.header, /RETURNS/)
   t.match(script?.header, /Atomic, because/)
 })
@@ -37,7 +38,15 @@ t.test('what it reads of the outside it reads once', async (t) => {
 })
 
 t.test('it writes at its end, all with one command, so that a refused write leaves nothing half done', async (t) => {
-  const calls = Array.from(code.matchAll(/redis\.call\('(\w+)'/g), ([, command]) => command)
-  const writes = calls.filter((command) => !['TIME', 'INFO', 'HGET', 'HKEYS'].includes(String(command)))
-  t.same(writes, ['DEL', 'HSET', 'PEXPIREAT', 'HDEL'], 'DEL is for a state of another layout, the others tidy up')
+  const reads = ['TIME', 'INFO', 'HGET', 'HKEYS', 'EXISTS', 'ZCARD', 'ZRANGE', 'ZSCORE', 'ZCOUNT', 'ZRANK']
+  const writesOf = (text = '') =>
+    Array.from(text.matchAll(/redis\.call\('(\w+)'/g), ([, command]) => String(command)).filter(
+      (command) => !reads.includes(command),
+    )
+  t.same(writesOf(script?.body), ['DEL', 'HSET', 'PEXPIREAT', 'HDEL'], 'DEL is for a state of another layout')
+  t.same(writesOf(account?.body), [])
+  const [decides, writes] = String(line?.body).split('local function closeLines')
+  t.same(writesOf(decides), [])
+  t.same(writesOf(writes), ['ZREM', 'ZADD', 'ZADD', 'PEXPIRE', 'ZREMRANGEBYSCORE'])
+  t.match(script?.body, /redis\.call\('HSET', KEY, unpack\(writes\)\)\n +if lines then closeLines\(lines\) end/)
 })

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { faultProxyForTest, redisServerForTest } from '@knowalledge/testing'
+import type { Redis } from 'ioredis'
 import t from 'tap'
 import { minute, realInstance } from './support/real-instance.ts'
 import { ask, heldBy } from './support/requests.ts'
@@ -68,7 +68,7 @@ t.test('cuts while reservations, overruns and releases are on their way', async 
       released.reservation.release()
       lost += 2
     }
-    const closed = once(redis, 'close')
+    const closed = closing(redis)
     if (round % 2 === 0) proxy.mode = 'cut-on-reply'
     const onTheWay = Promise.all(Array.from({ length: 5 }, () => quota.reserve(ask({ tokens: 1 }))))
     if (round % 2 === 1) proxy.cut()
@@ -92,7 +92,7 @@ t.test('a peer that vanished without a word is given up for a new connection', a
   const server = await redisServerForTest(t)
   const proxy = await faultProxyForTest(t, server.port)
   const { quota, redis, holds, becomes } = await realInstance(t, proxy.port, { transitMs: 100 })
-  const closed = once(redis, 'close')
+  const closed = closing(redis)
   proxy.mode = 'swallow-requests'
   await becomes('unavailable')
   await closed
@@ -115,3 +115,8 @@ t.test('replies that are late, but not too late, are used', async (t) => {
   for (const verdict of await Promise.all(verdicts)) t.ok(heldBy(verdict).start())
   t.same(holds, [])
 })
+
+/** When its connection has closed; `once` of node:events would reject with the error that closed it. */
+function closing(redis: Redis): Promise<void> {
+  return new Promise((resolve) => redis.once('close', () => resolve()))
+}

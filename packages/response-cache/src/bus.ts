@@ -25,7 +25,7 @@ export class Bus {
     this.#subscriber.on('message', (_: string, text: string) => deliver(text, listener))
   }
 
-  /** Changes with every subscription, since what was said in between was missed; undefined while there is none. */
+  /** Changes with every subscription, since messages in between were missed; undefined while there is none. */
   get session(): number | undefined {
     return this.#session
   }

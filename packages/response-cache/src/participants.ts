@@ -11,7 +11,7 @@ export class Participants {
   readonly #present = new Set<Participant>()
   readonly #onEmpty: () => void
 
-  /** `onEmpty` is called when the last one's patience ends, not when they are answered. */
+  /** `onEmpty` is called when the signal of the last one aborts, not when they are answered. */
   constructor(onEmpty: () => void) {
     this.#onEmpty = onEmpty
   }

@@ -70,7 +70,7 @@ export interface ClaimOptions<T> {
    * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits.
    */
   produce(signal: AbortSignal): Promise<Produced<T>>
-  /** This caller's own patience: aborting rejects its `result` and nothing else. */
+  /** Of this caller alone: aborting rejects its `result` and nothing else. */
   signal?: AbortSignal | undefined
   /** For invalidation, such as `operation:create_subtopics` and `topic:<normalised topic>`. */
   tags?: string[]

@@ -198,12 +198,12 @@ t.test('a production is not cancelled while Redis cannot say who waits for it', 
   const heard = new Faults()
   const cache = cacheForTest(t, { redis: server.connect(), onFault: heard.onFault })
   const production = new Production<string>()
-  const patience = new AbortController()
-  const { result } = await cache.claim('k', { ...production, signal: patience.signal })
+  const client = new AbortController()
+  const { result } = await cache.claim('k', { ...production, signal: client.signal })
   const signal = await production.begun
   server.process.kill('SIGSTOP')
   const degraded = heard.next('degraded')
-  patience.abort(new Error('left'))
+  client.abort(new Error('left'))
   await t.rejects(result, { message: 'left' })
   await degraded // the question of who waits got no answer
   await new Promise(setImmediate)

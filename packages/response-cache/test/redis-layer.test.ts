@@ -181,13 +181,13 @@ t.test('foreign things where the fleet keeps its own stop nobody', async (t) => 
   }
 })
 
-t.test('who waits for a leader that never ends still leaves when its patience does', async (t) => {
+t.test('a caller that waits for a leader that never ends leaves when its signal aborts', async (t) => {
   const { redis, a } = await twoInstances(t)
   await redis.set('cache:lease:{k}', 'somebody', 'EX', 60)
-  const patience = new AbortController()
-  const { state, result } = await a.claim('k', { ...mustNotProduce, signal: patience.signal })
+  const client = new AbortController()
+  const { state, result } = await a.claim('k', { ...mustNotProduce, signal: client.signal })
   t.equal(state, 'wait')
-  patience.abort(new Error('enough'))
+  client.abort(new Error('enough'))
   await t.rejects(result, { message: 'enough' })
 })
 

@@ -59,10 +59,10 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
     t.test('a caller that leaves takes nobody with it, not even when its own produce runs', async (t) => {
       const [cache] = await cached(t)
       const production = new Production<string>()
-      const patience = new AbortController()
-      const leaving = await cache.claim('k', { ...production, signal: patience.signal })
+      const client = new AbortController()
+      const leaving = await cache.claim('k', { ...production, signal: client.signal })
       const staying = await cache.claim('k', mustNotProduce)
-      patience.abort(new Error('gone'))
+      client.abort(new Error('gone'))
       await t.rejects(leaving.result, { message: 'gone' })
       t.equal((await production.begun).aborted, false)
       production.deliver('late')
@@ -72,12 +72,12 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
     t.test('a production nobody waits for any more is aborted, and the next claim starts anew', async (t) => {
       const [cache] = await cached(t)
       const production = new Production<string>()
-      const patience = new AbortController()
-      const claims = [1, 2].map(() => cache.claim('k', { ...production, signal: patience.signal }))
+      const client = new AbortController()
+      const claims = [1, 2].map(() => cache.claim('k', { ...production, signal: client.signal }))
       const results = (await Promise.all(claims)).map(({ result }) => result)
       const signal = await production.begun
       const isAborted = aborted(signal)
-      patience.abort(new Error('gone'))
+      client.abort(new Error('gone'))
       for (const result of results) await t.rejects(result, { message: 'gone' })
       await isAborted
       production.fail(new Error('aborted'))
@@ -86,7 +86,7 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
       t.equal((await next.result).value, 'fresh')
     })
 
-    t.test('whose patience has ended before it claims starts nothing', async (t) => {
+    t.test('a caller whose signal has aborted before it claims starts nothing', async (t) => {
       const [cache] = await cached(t)
       const production = new Production<string>()
       const { result } = await cache.claim('k', { ...production, signal: AbortSignal.abort(new Error('too late')) })
@@ -111,10 +111,10 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
       process.on('unhandledRejection', hear)
       t.teardown(() => process.off('unhandledRejection', hear))
       const production = new Production<string>()
-      const patience = new AbortController()
-      await Promise.all([1, 2].map(() => cache.claim('k', { ...production, signal: patience.signal })))
+      const client = new AbortController()
+      await Promise.all([1, 2].map(() => cache.claim('k', { ...production, signal: client.signal })))
       const kept = await cache.claim('k', production)
-      patience.abort()
+      client.abort()
       production.fail(new Error('nobody looks'))
       await t.rejects(kept.result)
       await cache.claim('k', { produce: () => Promise.reject(new Error('nor here')) })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { chooseLanguage } from '../src/language.ts'
+import { chooseLanguage } from '../src/index.ts'
 
 t.test('takes the asked language, whatever its form', async (t) => {
   const table: [asked: string, tag: string, name: string][] = [

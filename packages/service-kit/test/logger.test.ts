@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { createLogger } from '../src/logger.ts'
+import { createLogger } from '../src/index.ts'
 
 t.test('credentials are hidden where libraries log headers', async (t) => {
   const lines: string[] = []
@@ -34,7 +34,7 @@ t.test('an error of Redis is logged without the command, which may hold a whole 
   t.notMatch(lines[0], 'answer')
 })
 
-const main = new URL('../src/logger.ts', import.meta.url)
+const main = new URL('../src/index.ts', import.meta.url)
 
 /** A process that logs to a pipe, as in production. */
 function loggingProcessForTest(t: Test, script: string) {

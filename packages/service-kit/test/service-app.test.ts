@@ -54,7 +54,7 @@ t.test('bad input is a 400 that names the field and the bound', async (t) => {
     ['{"topic":"a","focus":[]}', 'focus must have at least 1 entry.'],
     ['{"topic":"a","focus":["b","c","d"]}', 'focus must have at most 2 entries.'],
     ['{"topic":"a","focus":["b"," "]}', 'focus[1] is empty: it needs at least 1 character.'],
-    ['{"focus":[]}', 'topic is missing; focus must have at least 1 entry.'],
+    ['{"focus":[]}', 'topic is missing.'],
     ['[]', 'The body must be a JSON object.'],
     ['"text"', 'The body must be a JSON object.'],
     ['null', 'The body must be a JSON object.'],
@@ -140,8 +140,8 @@ t.test('a 5xx shows nothing internal, and its cause is logged once', async (t) =
   t.equal(logged.filter((line) => line.includes('ECONNREFUSED')).length, 1)
 })
 
-t.test('an error of the catalogue keeps its code, its fields and its Retry-After', async (t) => {
-  const failure = new HttpError('quota_exceeded', 'RPM limit exceeded (15 per minute)', {
+t.test('an error of another catalogue keeps its code, its fields and its Retry-After', async (t) => {
+  const failure = new HttpError({ code: 'quota_exceeded', statusCode: 429 }, 'RPM limit exceeded (15 per minute)', {
     fields: { limit_type: 'rpm', retry_after: '37 seconds' },
     retryAfterSeconds: 37,
   })
@@ -155,21 +155,6 @@ t.test('an error of the catalogue keeps its code, its fields and its Retry-After
     limit_type: 'rpm',
     retry_after: '37 seconds',
   })
-})
-
-t.test('an error travels between processes as JSON and arrives as what it was', async (t) => {
-  const sent = new HttpError('quota_exceeded', 'x', { fields: { limit_type: 'rpm' }, retryAfterSeconds: 3 })
-  const arrived = HttpError.fromJSON(JSON.parse(JSON.stringify(sent)))
-  t.match(arrived, {
-    code: 'quota_exceeded',
-    statusCode: 429,
-    message: 'x',
-    fields: { limit_type: 'rpm' },
-    retryAfterSeconds: 3,
-  })
-  for (const nonsense of [undefined, null, 'x', {}, { code: 'nonsense', message: 'y' }]) {
-    t.match(HttpError.fromJSON(nonsense), { code: 'internal_error', statusCode: 500 })
-  }
 })
 
 t.test('a request id is accepted, made when absent or unsafe, echoed and logged', async (t) => {
@@ -197,7 +182,7 @@ t.test('ready says degraded when something optional is down, not_ready when some
   ]
   for (const [checks, code, status] of table) {
     const { app } = await build(t, { checks })
-    await app.listen({ host: '127.0.0.1', port: 0 }) // a check's patience does not keep an idle process alive; a server does
+    await app.listen({ host: '127.0.0.1', port: 0 }) // the timeout of a check does not keep an idle process alive; a server does
     const reply = await app.inject('/ready')
     t.equal(reply.statusCode, code)
     t.equal(reply.json().status, status)

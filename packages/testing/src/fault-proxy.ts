@@ -4,7 +4,7 @@ import type { TestContext } from './test-context.ts'
 
 /**
  * What becomes of the bytes: `pass` them on; `swallow-requests` or `swallow-replies` of connections that stay open;
- * `cut-on-reply`: let requests through and, instead of the next reply, close the connection, so that what was asked
+ * `cut-on-reply`: let requests through and, instead of the next reply, close the connection, so that the request
  * has been done and nobody knows; `refuse` connections.
  */
 export type FaultMode = 'pass' | 'swallow-requests' | 'swallow-replies' | 'cut-on-reply' | 'refuse'

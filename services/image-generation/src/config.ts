@@ -1,10 +1,9 @@
-import { type Environment, geminiServiceSettings, readEnvironment } from '@knowalledge/service-kit'
-import { type Static, Type } from 'typebox'
+import { gatewaySecretFaults, type ServiceConfig, serviceSettings } from '@knowalledge/generation'
+import { type Environment, readEnvironment } from '@knowalledge/service-kit'
 
-export const settings = Type.Object(geminiServiceSettings(5003))
-export type Config = Readonly<Static<typeof settings>>
+export const settings = serviceSettings(5003)
 
 /** The only place where this service reads its environment. Throws EnvironmentError naming every fault. */
-export function loadConfig(env: Environment = process.env): Config {
-  return readEnvironment(settings, env)
+export function loadConfig(env: Environment = process.env): ServiceConfig {
+  return readEnvironment(settings, env, gatewaySecretFaults)
 }

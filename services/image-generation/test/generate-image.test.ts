@@ -1,7 +1,11 @@
+import { serviceForTest } from '@knowalledge/generation/testing'
 import { hostileJson } from '@knowalledge/testing'
 import sharp from 'sharp'
 import t from 'tap'
-import { build } from './fixtures.ts'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+
+const build = serviceForTest({ buildApp, loadConfig })
 
 const url = '/api/generate_image'
 

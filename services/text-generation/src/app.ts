@@ -1,18 +1,11 @@
-import { type Backends, createGenerationApp } from '@knowalledge/generation'
-import type { App, Logger } from '@knowalledge/service-kit'
-import type { Config } from './config.ts'
+import { createGenerationApp, type ServiceOptions } from '@knowalledge/generation'
+import type { App } from '@knowalledge/service-kit'
 import { createPresentation } from './routes/create-presentation.ts'
 import { createSubtopics } from './routes/create-subtopics.ts'
 import { explanation } from './routes/explanation.ts'
 
-export interface TextGenerationOptions {
-  config: Pick<Config, 'GEMINI_TEXT_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES'>
-  backends: Backends
-  logger: Logger
-}
-
 /** The text-generation service: subtopics of a topic, and explanations of them. */
-export async function buildApp({ config, backends, logger }: TextGenerationOptions): Promise<App> {
+export async function buildApp({ config, backends, logger }: ServiceOptions): Promise<App> {
   const { app, tools } = await createGenerationApp({
     service: 'text-generation',
     description: 'Subtopics of a topic, and explanations of them.',

@@ -13,10 +13,7 @@ import {
 const estimatedTokens = 1_500
 
 /** The subtopics of a topic, as every route asks for them: the same question has the same answer, by GET or POST. */
-export function subtopicsSpec(
-  question: SubtopicsQuestion,
-  { gemini, metrics }: GenerationTools,
-): GenerationSpec<Subtopics> {
+export function subtopicsSpec(question: SubtopicsQuestion, { gemini }: GenerationTools): GenerationSpec<Subtopics> {
   return {
     operation: 'create_subtopics',
     promptVersion: subtopicsVersion,
@@ -27,14 +24,14 @@ export function subtopicsSpec(
     priority: 'interactive',
     estimatedTokens,
     call: (signal) => gemini.generateJson({ ...subtopicsPrompt(question), signal }),
-    accept: (raw) => acceptSubtopics(raw, question, metrics),
+    accept: (raw) => acceptSubtopics(raw, question),
   }
 }
 
 /** One explanation. It is batch work: the last fifth of the quota is for what cannot be asked for in bulk. */
 export function explanationSpec(
   question: ExplanationQuestion,
-  { gemini, metrics }: GenerationTools,
+  { gemini }: GenerationTools,
 ): GenerationSpec<Explanation> {
   // Named one by one: a question may bring along what else a client sent, which must not make it another question.
   const { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language } = question
@@ -48,7 +45,7 @@ export function explanationSpec(
     priority: 'batch',
     estimatedTokens,
     call: (signal) => gemini.generateJson({ ...explanationPrompt(question), signal }),
-    accept: (raw) => acceptExplanation(raw, question, metrics),
+    accept: (raw) => acceptExplanation(raw, question),
     askAgain: true,
   }
 }

@@ -1,5 +1,9 @@
+import { serviceForTest } from '@knowalledge/generation/testing'
 import t from 'tap'
-import { build } from './fixtures.ts'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+
+const build = serviceForTest({ buildApp, loadConfig })
 
 const subtopics = '/api/subtopics?topic=Photosynthesis'
 const explanation =

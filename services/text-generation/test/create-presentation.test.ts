@@ -1,6 +1,10 @@
+import { serviceForTest } from '@knowalledge/generation/testing'
 import { hostileJson } from '@knowalledge/testing'
 import t from 'tap'
-import { build } from './fixtures.ts'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+
+const build = serviceForTest({ buildApp, loadConfig })
 
 const url = '/api/create_presentation'
 const question = { topic: 'Photosynthesis', educationLevel: 'high school', levelOfDetail: 'normal' }

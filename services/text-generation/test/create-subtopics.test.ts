@@ -1,6 +1,10 @@
+import { serviceForTest } from '@knowalledge/generation/testing'
 import { freePort, hostileJson } from '@knowalledge/testing'
 import t from 'tap'
-import { build } from './fixtures.ts'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+
+const build = serviceForTest({ buildApp, loadConfig })
 
 const url = '/api/create_subtopics'
 
@@ -201,4 +205,15 @@ t.test('a text that no encoding can carry is a 400 and costs nothing', async (t)
   t.equal((await app.inject('/api/subtopics?topic=%ff')).statusCode, 400)
   t.equal((await post(url, { topic: '\ufeff😀 𝛑' })).statusCode, 200)
   t.equal(emulator.counters().admitted, 1)
+})
+
+t.test('X-Tenant is charged for the call; a malformed one is a 400', async (t) => {
+  const { backends, post } = await build(t)
+  const refused = await post('/api/create_subtopics', { topic: 'Light' }, { 'x-tenant': 'school-a;rpm=0' })
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json(), { error: 'quota_exceeded', tenant: 'school-a' })
+  t.equal((await backends.quota.usage()).requests.perMinute.current, 0)
+  const bad = await post('/api/create_subtopics', { topic: 'Light' }, { 'x-tenant': 'school-a;rpm=many' })
+  t.equal(bad.statusCode, 400)
+  t.match(bad.json(), { error: 'invalid_input', message: /X-Tenant/ })
 })

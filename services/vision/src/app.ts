@@ -1,19 +1,10 @@
-import { type Backends, createGenerationApp } from '@knowalledge/generation'
-import type { App, Logger } from '@knowalledge/service-kit'
+import { createGenerationApp, type ServiceOptions } from '@knowalledge/generation'
+import type { App } from '@knowalledge/service-kit'
 import type { Config } from './config.ts'
 import { image2Topic } from './routes/image2topic.ts'
 
-export interface VisionOptions {
-  config: Pick<
-    Config,
-    'GEMINI_VISION_MODEL' | 'GEMINI_TIMEOUT_MS' | 'QUOTA_ADAPTIVE_ESTIMATES' | 'UPLOAD_MEMORY_MEGABYTES'
-  >
-  backends: Backends
-  logger: Logger
-}
-
 /** The vision service: the topic of an image. */
-export async function buildApp({ config, backends, logger }: VisionOptions): Promise<App> {
+export async function buildApp({ config, backends, logger }: ServiceOptions<Config>): Promise<App> {
   const { app, tools } = await createGenerationApp({
     service: 'vision',
     description: 'The topic of an image.',

@@ -1,28 +1,8 @@
-import { openBackends } from '@knowalledge/generation'
-import { createLogger, type Environment } from '@knowalledge/service-kit'
-import { emulatorForTest } from '@knowalledge/testing'
-import type { Test } from 'tap'
+import { serviceForTest } from '@knowalledge/generation/testing'
 import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
-/** The service over the in-memory backends and an emulator of the test's own. */
-export async function build(t: Test, env: Environment = {}) {
-  const emulator = await emulatorForTest(t)
-  const config = loadConfig({
-    REDIS_ENABLED: 'false',
-    GEMINI_BASE_URL: emulator.baseUrl,
-    GEMINI_API_KEY: 'test-key',
-    ...env,
-  })
-  const logger = createLogger({ level: 'silent', pretty: false })
-  const backends = await openBackends(config, logger)
-  const app = await buildApp({ config, backends, logger })
-  t.teardown(async () => {
-    await app.close()
-    await backends.close()
-  })
-  return { app, emulator, backends }
-}
+export const build = serviceForTest({ buildApp, loadConfig })
 
 export interface Part {
   name: string

@@ -24,6 +24,13 @@ export interface Now {
   dayMs: number
 }
 
+interface Needed {
+  ceiling: number
+  amount: number
+  now: Now
+  before: number
+}
+
 /**
  * What one pool or tenant has used: the filled buckets of the ring and a counter for the calendar day. It decides as
  * lua/account.lua does; test/twins.test.ts compares them operation by operation.
@@ -56,22 +63,31 @@ export class Account {
       dayEnds.find((end) => end > now.dayMs) ?? dayEnds[2] + (Math.floor((now.dayMs - dayEnds[2]) / dayMs) + 1) * dayMs
   }
 
-  /** The limit that refuses these amounts for longest, and for how long; undefined when they fit. */
+  /**
+   * The limit that refuses these amounts for longest, and for how long; undefined when they fit. `before`: so many calls of
+   * the same size are to start first.
+   */
   shortage(
     ceilings: QuotaLimits,
     amount: Amount,
     now: Now,
+    before = 0,
   ): { limitType: LimitType; retryAfterMs: number } | undefined {
     const waits = limitTypes.map((limitType) => {
       const kind = limitType.startsWith('r') ? 'requests' : 'tokens'
       const wait = limitType.endsWith('m') ? this.#ringWaitMs : this.#dayWaitMs
       return {
         limitType,
-        retryAfterMs: wait.call(this, kind, { ceiling: ceilings[limitType], amount: amount[kind], now }),
+        retryAfterMs: wait.call(this, kind, { ceiling: ceilings[limitType], amount: amount[kind], now, before }),
       }
     })
     const longest = waits.reduce((one, other) => (other.retryAfterMs > one.retryAfterMs ? other : one))
     return longest.retryAfterMs > 0 ? longest : undefined
+  }
+
+  /** A limit of the window as it is shrunk now. */
+  shrunk(limit: number, now: Now): number {
+    return shrinkLimit(limit, factorAt(this.shrinkage, now.ringMs, this.#ringMs))
   }
 
   charge(amount: Amount): Charge {
@@ -99,16 +115,18 @@ export class Account {
     return oldest ? leavesAtMs(oldest.bucket, this.#ringMs) - now.ringMs : 0
   }
 
-  #dayWaitMs(kind: keyof Amount, { ceiling, amount, now }: { ceiling: number; amount: number; now: Now }): number {
-    return this.day[kind] + amount > ceiling ? Math.ceil(this.dayEndMs - now.dayMs) + 1 : 0
+  #dayWaitMs(kind: keyof Amount, { ceiling, amount, now, before }: Needed): number {
+    return this.day[kind] + (before + 1) * amount > ceiling ? Math.ceil(this.dayEndMs - now.dayMs) + 1 : 0
   }
 
   /** Until the oldest buckets have left that together hold what is too much; one more, because Node's timers may fire early. */
-  #ringWaitMs(kind: keyof Amount, { ceiling, amount, now }: { ceiling: number; amount: number; now: Now }): number {
+  #ringWaitMs(kind: keyof Amount, { ceiling, amount, now, before }: Needed): number {
     const factor = factorAt(this.shrinkage, now.ringMs, this.#ringMs)
-    const limit = shrinkLimit(ceiling, factor)
-    const excess = this.window[kind] + amount - limit
-    if (excess <= 0) return 0
+    const limit = this.shrunk(ceiling, now)
+    const perCycle = amount > 0 ? Math.max(1, Math.floor(limit / amount)) : Number.POSITIVE_INFINITY
+    const excess = this.window[kind] + ((before % perCycle) + 1) * amount - limit
+    const laterByMs = Math.floor(before / perCycle) * cycleMs(this.#ringMs)
+    if (excess <= 0) return laterByMs
     let freed = 0
     let last = this.#bucket
     for (const entry of this.#ring) {
@@ -116,7 +134,7 @@ export class Account {
       last = entry.bucket
       if (freed >= excess) break
     }
-    const wait = Math.ceil(leavesAtMs(last, this.#ringMs) - now.ringMs) + 1
+    const wait = Math.ceil(leavesAtMs(last, this.#ringMs) - now.ringMs) + 1 + laterByMs
     return amount <= limit ? wait : Math.max(wait, recoveredInMs(amount / ceiling, factor, this.#ringMs))
   }
 }
@@ -124,6 +142,11 @@ export class Account {
 /** When a bucket has left the ring, in the ring's time. */
 export function leavesAtMs(bucket: number, ringMs: number): number {
   return ((bucket + bucketsPerRing + 1) * ringMs) / bucketsPerRing
+}
+
+/** The starts of a full ring repeat themselves after so long. */
+export function cycleMs(ringMs: number): number {
+  return (ringMs * (bucketsPerRing + 1)) / bucketsPerRing
 }
 
 function add(sum: Amount, { requests, tokens }: Amount): void {

@@ -61,11 +61,14 @@ export function requireValidRequest(request: ReserveRequest): void {
   if (request.priority !== 'interactive' && request.priority !== 'batch')
     throw new RangeError(`priority must be interactive or batch, not ${request.priority}`)
   if (request.tenant !== undefined) requireValidTenant(request.tenant)
+  if (request.maxWaitMs !== undefined) requireWhole('maxWaitMs', request.maxWaitMs, 0)
+  if (request.client !== undefined && request.client.length > 128)
+    throw new RangeError(`client must have at most 128 characters, not ${request.client.length}`)
 }
 
 /** Throws a RangeError for the first option that is out of bounds. */
 export function requireValidOptions(options: QuotaClientOptions): void {
-  const { pool, limits, safetyMargin, windowMs, transitMs, outage, redis } = options
+  const { pool, limits, safetyMargin, windowMs, transitMs, maxQueueLength, outage, redis } = options
   if (!/^[\w.:-]{1,64}$/.test(pool))
     throw new RangeError(`pool must be 1 to 64 letters, digits, dots, colons, dashes or underscores, not ${pool}`)
   for (const name of limitTypes) requireWhole(`limits.${name}`, limits[name], 1)
@@ -73,6 +76,7 @@ export function requireValidOptions(options: QuotaClientOptions): void {
     throw new RangeError(`safetyMargin must be above 0 and at most 1, not ${safetyMargin}`)
   if (windowMs !== undefined) requireWhole('windowMs', windowMs, 240, 86_400_000)
   if (transitMs !== undefined) requireWhole('transitMs', transitMs, 1, 60_000)
+  if (maxQueueLength !== undefined) requireWhole('maxQueueLength', maxQueueLength, 0)
   if (outage !== undefined) {
     requireWhole('outage.maxInstances', outage.maxInstances, 1, limits.rpm)
     requireWhole('outage.rpm', outage.rpm, 1, Math.ceil(limits.rpm / outage.maxInstances) - 1)

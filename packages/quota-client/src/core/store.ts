@@ -1,5 +1,6 @@
 import type {
   PauseRequest,
+  Place,
   Priority,
   QuotaHealth,
   QuotaLimits,
@@ -25,6 +26,8 @@ export interface Settings {
   /** How long a charge stays: the window, and as much longer as calls may travel and clocks deviate. */
   ringMs: number
   day: CalendarDay
+  /** Most calls in line. */
+  longestQueue: number
 }
 
 /** A charge that stands in the pool's account and, for a tenant's call, in the tenant's as well. */
@@ -49,6 +52,15 @@ export type Denied = Omit<Refused, 'limit' | 'tenant'> & { tenantRefused: boolea
 export interface Request extends Amount {
   priority: Priority
   tenant: Tenant | undefined
+  /** Set when the call may wait in line. */
+  wait?: Wait | undefined
+}
+
+export interface Wait {
+  maxWaitMs: number
+  client: string
+  signal: AbortSignal | undefined
+  onWaiting: ((place: Place) => void) | undefined
 }
 
 /** Where use is kept: in Redis for a fleet, in memory for one process. Both keep the contract of test/contract.test.ts. */

@@ -1,5 +1,5 @@
 import { limitTypes } from '../core/limits.ts'
-import { type Denied, freshness, type Request, type Settings, type StoredCharge, type Taken } from '../core/store.ts'
+import { type Denied, freshness, type Request, type Settings, type Taken } from '../core/store.ts'
 import type { Pause, Runtime, Tenant } from '../types.ts'
 import { type PoolState, pausedOutcome, status } from './layout.ts'
 import type { Member } from './member.ts'
@@ -85,9 +85,7 @@ export class Batch {
     pool: PoolState,
     { lengths, ...grant }: { lengths: number[] } & Pick<Taken, 'isFresh' | 'probeOfPauseMs'>,
   ): void {
-    const { incarnation, bucket, dayEndMs } = pool
-    const charge: StoredCharge = { incarnation, bucket, dayEndMs, tenant: this.#tenant }
-    const taken: Taken = { granted: true, degraded: false, charge, ledger: this.#tools.ledger, ...grant }
+    const taken = takenFrom(pool, { tenant: this.#tenant, ledger: this.#tools.ledger, ...grant })
     let at = 0
     for (const [run, length] of lengths.entries()) {
       const [granted = 0, why = 0, retryAfterMs = 0] = rest.subarray(run * 3, run * 3 + 3)
@@ -117,6 +115,14 @@ export class Batch {
     }
     return { text, lengths }
   }
+}
+
+/** A grant of the call that saw `pool`. */
+export function takenFrom(
+  { incarnation, bucket, dayEndMs }: PoolState,
+  { tenant, ...grant }: { tenant: Tenant | undefined } & Pick<Taken, 'ledger' | 'isFresh' | 'probeOfPauseMs'>,
+): Taken {
+  return { granted: true, degraded: false, charge: { incarnation, bucket, dayEndMs, tenant }, ...grant }
 }
 
 function isAlike(one: Request, other: Request): boolean {

@@ -4,7 +4,7 @@ import { limitTypes } from '../core/limits.ts'
 import type { HoldCause, Pause } from '../types.ts'
 
 /** Changes with the list below: a state of another layout is held and begun anew. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 /**
  * The doubles of one account, in the order in which lua/account.lua keeps and returns them. Those from `DAY_END` on
@@ -40,6 +40,11 @@ const fields = [
   'RPD',
   'TPM',
   'TPD',
+  'CREDIT', // batch starts that the line may make, as of `CREDIT_AT`
+  'CREDIT_AT',
+  'SINCE_BATCH', // interactive starts from the line since the last one of a batch call
+  'ROUND', // of the interactive line's last start
+  'ROUND_BATCH',
 ] as const
 const firstKept = 'DAY_END'
 const offsets = Object.fromEntries(fields.map((name, at) => [name, at * 8])) as Record<(typeof fields)[number], number>
@@ -85,10 +90,11 @@ export function readAccount(bytes: Buffer, offset: number): PoolState {
   }
 }
 
-/** The script as Redis runs it: the constants that it shares with this file, then the two files of lua/. */
+/** The script as Redis runs it: the constants that it shares with this file, then the files of lua/. */
 export function scriptText(): string {
-  const read = (file: string) => readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), 'utf8')
-  return [constants(), read('account'), read('quota')].join('\n')
+  const read = (file: 'account' | 'line' | 'quota') =>
+    readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), 'utf8')
+  return [constants(), read('account'), read('line'), read('quota')].join('\n')
 }
 
 function constants(): string {

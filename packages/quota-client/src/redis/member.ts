@@ -14,7 +14,7 @@ import { type Call, QuotaScript, type Reply } from './script.ts'
 const heartbeatsPerConnection = 3
 
 type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
-type Parts = Partial<Pick<Call, 'runs' | 'pause'>> & { tenant?: Tenant | undefined }
+type Parts = Partial<Pick<Call, 'runs' | 'pause' | 'line'>> & { tenant?: Tenant | undefined }
 
 /**
  * One instance as a member of a pool: what it knows of the shared state and of Redis's clock, its heartbeats, and what it has
@@ -66,6 +66,10 @@ export class Member {
   /** Why the shared state cannot be used; undefined when it can. */
   get unavailable(): UnavailableCause | undefined {
     return this.#unavailable
+  }
+
+  get id(): string {
+    return this.#script.memberId
   }
 
   /** Redis's time, as far as this instance knows. */

@@ -16,6 +16,7 @@ import type {
 import { type Answer, Batch, type BatchTools, denied } from './batch.ts'
 import { Member, pauseText } from './member.ts'
 import type { Reply } from './script.ts'
+import { WaitingCalls } from './waiting-calls.ts'
 
 interface Parts {
   settings: Settings
@@ -34,6 +35,7 @@ export class RedisStore implements Store {
   readonly #budgetFromMs: number
   readonly #firstReply: Promise<void>
   readonly #tools: BatchTools
+  readonly #waitingCalls: WaitingCalls
   #batches = new Map<string, Batch>()
   readonly #inFlight = new Set<Promise<void>>()
   #lastUsage: Reply | undefined
@@ -59,13 +61,27 @@ export class RedisStore implements Store {
       settings,
       decideWithout: (waiting) => this.#decideWithout(waiting),
     }
+    this.#waitingCalls = new WaitingCalls({
+      ...this.#tools,
+      decideWithout: ({ request, answer }) => this.#takeFromBudget(request, answer) === 0,
+    })
     this.#isObserver = options.role === 'observer'
     this.#firstReply = this.#isObserver ? this.#member.connected() : this.#member.start()
   }
 
   decide(request: Request, answer: Answer): void {
+    const { wait } = request
     if (this.#isClosed) throw new Error('this quota client was closed')
     if (this.#isObserver) throw new Error('an observer cannot reserve: create the quota client as a member')
+    if (wait) {
+      const { tenant } = request
+      this.#waitingCalls.add(
+        { ...request, wait },
+        tenant && { ...tenant, limits: this.#divided(tenant).shared },
+        answer,
+      )
+      return
+    }
     const waiting = { request, answer }
     if (this.#member.pool === undefined && this.#member.unavailable === undefined)
       void this.#firstReply.then(() => this.#add(waiting))
@@ -102,6 +118,7 @@ export class RedisStore implements Store {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    await this.#waitingCalls.close()
     await Promise.all(this.#inFlight)
     await this.#member.close()
   }
@@ -134,21 +151,33 @@ export class RedisStore implements Store {
     }
   }
 
-  /** The shared state cannot be used: the outage budget decides, if this instance has one that is surely its own. */
+  /** The shared state cannot be used. */
   #decideWithout({ request, answer }: { request: Request; answer: Answer }): void {
-    const { pool, unavailable: cause = 'unreachable', heartbeatMs } = this.#member
-    const unavailable = denied({ reason: 'unavailable', cause, retryAfterMs: 5 * heartbeatMs })
+    const { unavailable: cause = 'unreachable', heartbeatMs } = this.#member
+    const refusedForMs = this.#takeFromBudget(request, answer)
+    if (refusedForMs > 0)
+      answer(
+        denied({
+          reason: 'unavailable',
+          cause,
+          retryAfterMs: refusedForMs < Number.POSITIVE_INFINITY ? refusedForMs : 5 * heartbeatMs,
+        }),
+      )
+  }
+
+  /** Answers from the outage budget, if this instance has one that is surely its own; otherwise for how long it cannot. */
+  #takeFromBudget(request: Request, answer: Answer): number {
+    const { pool } = this.#member
     const budget = this.#budget
     const isOwn = budget && pool && pool.members <= budget.maxInstances
-    if (!isOwn || this.#runtime.monotonicMs() < this.#budgetFromMs) {
-      answer(unavailable)
-      return
-    }
+    if (!isOwn || this.#runtime.monotonicMs() < this.#budgetFromMs) return Number.POSITIVE_INFINITY
     const tenant = request.tenant && { ...request.tenant, limits: this.#divided(request.tenant).own }
-    budget.store.decide({ ...request, tenant }, (decision) => {
-      const { retryAfterMs } = decision.granted ? unavailable : decision
-      answer(decision.granted ? { ...decision, degraded: true } : { ...unavailable, retryAfterMs })
+    let refusedForMs = 0
+    budget.store.decide({ ...request, tenant, wait: undefined }, (decision) => {
+      if (decision.granted) answer({ ...decision, degraded: true })
+      else refusedForMs = decision.retryAfterMs
     })
+    return refusedForMs
   }
 
   /** A tenant's limits have outage parts too. */
@@ -177,6 +206,10 @@ export class RedisStore implements Store {
       degraded,
       unavailable: degraded ? (this.#member.unavailable ?? 'unreachable') : null,
       instances: pool?.members ?? 0,
+      queue: {
+        interactive: { length: reply?.rest[2] ?? 0, startsInMs: reply?.rest[4] ?? 0 },
+        batch: { length: reply?.rest[3] ?? 0, startsInMs: reply?.rest[5] ?? 0 },
+      },
     }
   }
 }

@@ -17,6 +17,7 @@ export interface Call {
   pause?: string
   knowledge?: string
   tenant?: { id: string; limits: string; adjustments: string } | undefined
+  line?: string
 }
 
 export interface Reply {
@@ -34,23 +35,25 @@ export interface Reply {
 type Command = (...args: (string | number)[]) => Promise<unknown>
 const commandName = 'knowalledgeQuota'
 const headBytes = 24
+/** The state, and the waiting lines, which nothing depends on that must not be exceeded. */
+export const keyNames = ['', ':interactive', ':batch', ':rounds']
 
 /** The only place that registers and calls the script. */
 export class QuotaScript {
   readonly #command: Command
   readonly #runtime: Runtime
   readonly #timeoutMs: number
-  readonly #key: string
+  readonly #keys: string[]
   readonly memberId: string
   #calls = 0
 
   constructor(redis: Redis | Cluster, runtime: Runtime, { pool, timeoutMs }: { pool: string; timeoutMs: number }) {
-    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: 1 })
+    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: keyNames.length })
     // ioredis adds the command at run time; its types cannot know it.
     this.#command = (redis as unknown as Record<string, Command>)[`${commandName}Buffer`]?.bind(redis) as Command
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
-    this.#key = `quota:{${pool}}`
+    this.#keys = keyNames.map((name) => `quota:{${pool}}${name}`)
     this.memberId = String(Math.floor(runtime.random() * 2 ** 52) + 1)
   }
 
@@ -69,10 +72,11 @@ export class QuotaScript {
       call.runs ?? '',
       call.adjustments ?? '',
     ]
-    if (call.pause || call.knowledge || tenant) args.push(call.pause ?? '', call.knowledge ?? '')
-    if (tenant) args.push(tenant.id, tenant.limits, tenant.adjustments)
+    if (call.pause || call.knowledge || tenant || call.line) args.push(call.pause ?? '', call.knowledge ?? '')
+    if (tenant || call.line) args.push(tenant?.id ?? '', tenant?.limits ?? '', tenant?.adjustments ?? '')
+    if (call.line) args.push(call.line)
     const sentMs = this.#runtime.monotonicMs()
-    const answer = await this.#inTime(this.#command(this.#key, ...args))
+    const answer = await this.#inTime(this.#command(...this.#keys, ...args))
     return readReply(answer, { call: number, sentMs, tenant })
   }
 

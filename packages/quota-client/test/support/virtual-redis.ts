@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { createQuotaClient, type QuotaClient, type QuotaClientOptions } from '../../src/index.ts'
 import { scriptText } from '../../src/redis/layout.ts'
+import { keyNames } from '../../src/redis/script.ts'
 import { roomy } from './requests.ts'
 import { type VirtualRuntime, VirtualTime } from './virtual-runtime.ts'
 
@@ -40,7 +41,7 @@ export class VirtualPool {
     this.key = `quota:{${this.#name}}`
     this.time = new VirtualTime(start)
     this.#startMs = this.time.nowMs
-    redis.defineCommand('scriptOfTest', { lua: instrumented(), numberOfKeys: 3 })
+    redis.defineCommand('scriptOfTest', { lua: instrumented(), numberOfKeys: keyNames.length + 2 })
   }
 
   /** An instance, closed with the test. */
@@ -69,7 +70,7 @@ export class VirtualPool {
       options: { autoResendUnfulfilledCommands: false },
       defineCommand() {},
       disconnect() {},
-      knowalledgeQuotaBuffer: (_key: string, ...args: Argument[]) => this.#call(connection, args),
+      knowalledgeQuotaBuffer: (...args: Argument[]) => this.#call(connection, args.slice(keyNames.length)),
     }) as unknown as Redis
     return connection
   }
@@ -80,7 +81,13 @@ export class VirtualPool {
     const aheadMs = this.clockAheadMs + (this.time.nowMs - this.#startMs) * this.clockDrift
     const clockUs = Math.round((this.time.nowMs + aheadMs) * 1000)
     const info = `master_replid:${this.replicationId.padEnd(40, '0')}\r\n`
-    const call = scriptOfTestBuffer.call(this.#redis, this.key, clockUs, info, ...args)
+    const call = scriptOfTestBuffer.call(
+      this.#redis,
+      ...keyNames.map((name) => this.key + name),
+      clockUs,
+      info,
+      ...args,
+    )
     return this.time.outside(call)
   }
 
@@ -97,8 +104,8 @@ export class VirtualPool {
   }
 
   /** All of Redis's data is lost. */
-  async lose(): Promise<void> {
-    await this.#redis.del(this.key)
+  async lose(names: readonly string[] = keyNames): Promise<void> {
+    await this.#redis.del(names.map((name) => this.key + name))
   }
 
   async snapshot(): Promise<() => Promise<void>> {
@@ -122,8 +129,8 @@ export class VirtualPool {
 /** The script with its two reads of the outside replaced by further keys. */
 function instrumented(): string {
   const replacements = [
-    ["redis.call('TIME')", '{ 0, KEYS[2] }'],
-    ["redis.call('INFO', 'replication')", 'KEYS[3]'],
+    ["redis.call('TIME')", '{ 0, KEYS[5] }'],
+    ["redis.call('INFO', 'replication')", 'KEYS[6]'],
   ] as const
   return replacements.reduce((lua, [read, key]) => {
     const parts = lua.split(read)

@@ -1,7 +1,14 @@
 import type { Picture } from '@knowalledge/gemini'
-import { answerKey, type GenerationSpec, type GenerationTools } from '@knowalledge/generation'
+import {
+  answerHeaders,
+  answerKey,
+  contextOf,
+  errorResponses,
+  type GenerationSpec,
+  type GenerationTools,
+} from '@knowalledge/generation'
 import { normaliseInput } from '@knowalledge/response-cache'
-import { type App, answerHeaders, contextOf, errorResponses, trimTexts } from '@knowalledge/service-kit'
+import { type App, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
 

@@ -1,13 +1,6 @@
+import { errorShape, upstreamErrors } from '@knowalledge/generation'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import {
-  type App,
-  cachingHeaders,
-  errorShape,
-  HttpError,
-  isKnownToClient,
-  NothingNew,
-  upstreamErrors,
-} from '@knowalledge/service-kit'
+import { type App, cachingHeaders, HttpError, isKnownToClient, NothingNew } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { findByHash } from '../drawing.ts'
 

@@ -1,13 +1,11 @@
-import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import {
-  type App,
   answerHeaders,
-  chooseLanguage,
   contextOf,
   errorResponses,
-  HttpError,
-  trimTexts,
-} from '@knowalledge/service-kit'
+  type GenerationAnswer,
+  type GenerationTools,
+} from '@knowalledge/generation'
+import { type App, chooseLanguage, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
 import { explanationSpec } from '../questions.ts'

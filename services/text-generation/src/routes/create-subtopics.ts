@@ -1,15 +1,12 @@
-import type { GenerationAnswer, GenerationTools } from '@knowalledge/generation'
 import {
-  type App,
   answerHeaders,
-  cachingHeaders,
-  chooseLanguage,
   contextOf,
   errorResponses,
-  NothingNew,
+  type GenerationAnswer,
+  type GenerationTools,
   questionErrors,
-  trimTexts,
-} from '@knowalledge/service-kit'
+} from '@knowalledge/generation'
+import { type App, cachingHeaders, chooseLanguage, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'

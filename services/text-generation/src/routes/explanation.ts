@@ -1,14 +1,5 @@
-import type { GenerationTools } from '@knowalledge/generation'
-import {
-  type App,
-  answerHeaders,
-  cachingHeaders,
-  chooseLanguage,
-  contextOf,
-  NothingNew,
-  questionErrors,
-  trimTexts,
-} from '@knowalledge/service-kit'
+import { answerHeaders, contextOf, type GenerationTools, questionErrors } from '@knowalledge/generation'
+import { type App, cachingHeaders, chooseLanguage, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
 import { explanationSpec } from '../questions.ts'

@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import type { GenerationTools } from '@knowalledge/generation'
-import {
-  type App,
-  answerHeaders,
-  chooseLanguage,
-  contextOf,
-  type ErrorName,
-  errorResponses,
-  HttpError,
-} from '@knowalledge/service-kit'
+import { answerHeaders, contextOf, errorResponses, type GenerationTools } from '@knowalledge/generation'
+import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { DecoderPool } from '../decoder-pool.ts'
@@ -51,7 +43,7 @@ export interface Image2TopicOptions {
 
 /** `POST /api/image2topic`: the topic that an image shows. */
 export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
-  const { generation, gemini, metrics } = tools
+  const { generation, gemini } = tools
   const uploads = new UploadMemory(maxUploadBytes, app.log)
   const decoders = new DecoderPool()
   app.addHook('onClose', () => decoders.close())
@@ -103,7 +95,7 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
                   picture: question.image,
                   signal,
                 }),
-              accept: (raw) => acceptTopic(raw, language, metrics),
+              accept: (raw) => acceptTopic(raw, language),
             },
             context,
           )

@@ -1,0 +1,28 @@
+import type { App } from '@knowalledge/service-kit'
+import { loadAssets } from '@knowalledge/web'
+
+/** Scripts, styles and images of this origin only, and nothing inline. `blob:` is for previews of photos. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join(';')
+
+/** `GET /`: the learning app, with its scripts and styles below `/assets/`. Browsers ask each time whether it changed. */
+export function pages(app: App): void {
+  for (const [path, { type, etag, body, gzipped }] of loadAssets()) {
+    app.get(`/${path}`, { config: { quiet: true }, schema: { hide: true } }, async ({ headers }, reply) => {
+      reply.headers({ 'cache-control': 'no-cache', etag, vary: 'Accept-Encoding' })
+      if (headers['if-none-match'] === etag) return reply.code(304).send()
+      if (path === '') reply.header('content-security-policy', contentSecurityPolicy)
+      const isGzipped = /\bgzip\b/.test(headers['accept-encoding'] ?? '')
+      if (isGzipped) reply.header('content-encoding', 'gzip')
+      return reply.type(type).send(isGzipped ? gzipped : body)
+    })
+  }
+}

@@ -1,0 +1,5 @@
+export { type Client, createClient } from './client.ts'
+export { KnowAllEdgeError, type LimitType } from './errors.ts'
+export type { CallOptions, ClientOptions } from './http.ts'
+export type * from './schema.ts'
+export type { Explanation, Image2TopicInput, Operation, Operations, StreamEvent } from './stream.ts'

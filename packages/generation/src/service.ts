@@ -1,0 +1,109 @@
+import type { Gemini } from '@knowalledge/gemini'
+import { createMetrics, type Endpoint, type Metrics } from '@knowalledge/metrics'
+import type { ResponseCache } from '@knowalledge/response-cache'
+import {
+  type App,
+  clientSignal,
+  createLogger,
+  createServiceApp,
+  type Logger,
+  serve,
+  start,
+  startTracing,
+  utf8Json,
+} from '@knowalledge/service-kit'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type Backends, openBackends } from './backends.ts'
+import { errorStatus } from './errors.ts'
+import { readClient, requireGateway } from './gateway-headers.ts'
+import { createGeneration } from './generation.ts'
+import type { ServiceConfig } from './settings.ts'
+import { readTenant } from './tenant.ts'
+import type { Generation, RunContext } from './types.ts'
+
+export interface ServiceOptions<Config extends ServiceConfig = ServiceConfig> {
+  config: Config
+  backends: Backends
+  logger: Logger
+}
+
+interface GenerationAppOptions extends ServiceOptions {
+  service: string
+  /** One sentence for the docs. */
+  description: string
+  /** The configured model, a label of the metrics. */
+  model: string
+  operations: Endpoint[]
+}
+
+/** What the routes of a service work with. */
+export interface GenerationTools {
+  generation: Generation
+  gemini: Gemini
+  metrics: Metrics
+  cache: ResponseCache
+}
+
+/** The app of a service, ready for its routes, and what these work with. */
+export async function createGenerationApp(
+  options: GenerationAppOptions,
+): Promise<{ app: App; tools: GenerationTools }> {
+  const { service, description, model, operations, config, backends, logger } = options
+  const { quota, budget, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
+  const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
+  const app = await createServiceApp({
+    service,
+    description,
+    logger,
+    metrics,
+    checks,
+    quota: () => quota.usage(),
+    cacheItems: () => cache.counts(),
+    redisCircuit,
+    isCacheWritable,
+  })
+  await app.register(utf8Json)
+  if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
+  const generation = createGeneration({
+    quota,
+    budget,
+    cache,
+    metrics,
+    timeoutMs: config.GEMINI_TIMEOUT_MS,
+    adaptiveEstimates: config.QUOTA_ADAPTIVE_ESTIMATES,
+  })
+  return { app, tools: { generation, gemini, metrics, cache } }
+}
+
+/** The run context of a request. Throws HttpError `invalid_input` for a malformed `X-Tenant` or `X-Client`. */
+export function contextOf(request: FastifyRequest, reply: FastifyReply): RunContext {
+  const tenant = readTenant(request.headers['x-tenant'])
+  if (tenant) request.outcome.tenant = tenant.id
+  const client = readClient(request, tenant)
+  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant, client }
+}
+
+export interface ServiceDefinition<Config extends ServiceConfig> {
+  name: string
+  loadConfig: () => Config
+  buildApp: (options: ServiceOptions<Config>) => Promise<App>
+}
+
+/** Runs a service as a process of its own, until it is told to stop. */
+export async function runService<Config extends ServiceConfig>({
+  name,
+  loadConfig,
+  buildApp,
+}: ServiceDefinition<Config>): Promise<void> {
+  await start(async () => {
+    const config = loadConfig()
+    const stopTracing = await startTracing({ service: name, endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT })
+    const logger = createLogger({ level: config.LOG_LEVEL })
+    const backends = await openBackends(config, logger)
+    const app = await buildApp({ config, backends, logger })
+    app.addHook('onClose', async () => {
+      await Promise.all([backends.close(), stopTracing()])
+    })
+    await serve(app, config)
+  })
+}

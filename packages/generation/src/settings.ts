@@ -1,0 +1,73 @@
+import { redisSettings } from '@knowalledge/redis-kit'
+import { serverSettings, setting } from '@knowalledge/service-kit'
+import { type Static, Type } from 'typebox'
+import { gatewaySettings } from './gateway-headers.ts'
+import { quotaSettings } from './quota.ts'
+
+const cacheSettings = {
+  CACHE_MEMORY_TTL_SECONDS: setting.wholeNumber('Fresh in memory', { default: 3_600, minimum: 1, maximum: 2_592_000 }),
+  CACHE_REDIS_TTL_SECONDS: setting.wholeNumber('Fresh in Redis', { default: 7_200, minimum: 1, maximum: 2_592_000 }),
+  CACHE_STALE_TTL_SECONDS: setting.wholeNumber('Kept as a stale fallback copy', {
+    default: 86_400,
+    minimum: 1,
+    maximum: 2_592_000,
+  }),
+  CACHE_MAX_ITEMS: setting.wholeNumber('Answers held in memory', { default: 10_000, minimum: 1, maximum: 10_000_000 }),
+  CACHE_MAX_MEGABYTES: setting.wholeNumber('Memory that held answers may take', {
+    default: 64,
+    minimum: 1,
+    maximum: 65_536,
+  }),
+  CACHE_REDIS_MAX_IMAGES: setting.wholeNumber(
+    'Images kept in Redis (values over 64 KiB); the oldest are deleted first',
+    {
+      default: 100,
+      minimum: 1,
+      maximum: 100_000,
+    },
+  ),
+  CACHE_REDIS_MAX_IMAGE_MEGABYTES: setting.wholeNumber('Memory of Redis that these images may take', {
+    default: 128,
+    minimum: 1,
+    maximum: 1_048_576,
+  }),
+}
+
+const geminiSettings = {
+  GEMINI_API_KEY: setting.optionalText('Key of the Gemini API'),
+  GOOGLE_API_KEY: setting.optionalText('The same by its other name; GEMINI_API_KEY goes first'),
+  GEMINI_BASE_URL: Type.String({
+    description: 'Where the Gemini API is',
+    default: 'https://generativelanguage.googleapis.com',
+    pattern: '^https?://[^/]',
+    expectation: 'an http:// or https:// URL',
+  }),
+  GEMINI_TEXT_MODEL: setting.text('Model for subtopics and explanations', { default: 'gemini-3.8-flash' }),
+  GEMINI_VISION_MODEL: setting.text('Model for pictures sent in', { default: 'gemini-3.8-flash' }),
+  GEMINI_IMAGE_MODEL: setting.text('Model that draws', { default: 'gemini-3.1-flash-image' }),
+  IMAGE_BACKEND: setting.oneOf(
+    ['gemini', 'imagen'],
+    'How a picture is asked for: generateContent, or predict (Vertex AI)',
+    {
+      default: 'gemini',
+    },
+  ),
+  GEMINI_TIMEOUT_MS: setting.wholeNumber('Timeout of one answer, retries included', {
+    default: 30_000,
+    minimum: 100,
+    maximum: 600_000,
+  }),
+}
+
+/** Everything that a service reads. */
+export const serviceSettings = (defaultPort: number) =>
+  Type.Object({
+    ...serverSettings(defaultPort),
+    ...gatewaySettings,
+    ...geminiSettings,
+    ...redisSettings,
+    ...quotaSettings,
+    ...cacheSettings,
+  })
+
+export type ServiceConfig = Readonly<Static<ReturnType<typeof serviceSettings>>>

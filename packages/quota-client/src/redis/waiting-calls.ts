@@ -1,0 +1,302 @@
+import { limitsText, limitTypes } from '../core/limits.ts'
+import { type Denied, freshness, type Request, type Settings, type Taken, type Wait } from '../core/store.ts'
+import type { Runtime, Tenant, Timer } from '../types.ts'
+import { type Answer, denied, takenFrom } from './batch.ts'
+import { pausedOutcome, status } from './layout.ts'
+import type { Member } from './member.ts'
+import type { Reply } from './script.ts'
+
+/** A call that waits in line. Times are of the monotonic clock, in milliseconds. */
+interface Ticket {
+  number: number
+  /** As lua/line.lua reads it. */
+  text: string
+  request: Request & { wait: Wait }
+  answer: Answer
+  givesUpMs: number
+  isInLine: boolean
+  /** When it will start, as far as is known; when it may join the line again, while its tenant's limit blocks it. */
+  startsMs: number
+  position: number
+  blockedUntilMs: number
+  checkedMs: number
+  stopListening: () => void
+}
+
+/** The tickets of one tenant, or of none: each call of the script is about one group. */
+interface Group {
+  id: number
+  tenant: Tenant | undefined
+  tickets: Map<number, Ticket>
+  /** Given up, and not yet known to have left the line. */
+  gone: Map<number, Ticket>
+  isCalling: boolean
+}
+
+interface Tools {
+  member: Member
+  runtime: Runtime
+  settings: Settings
+  ledger: Taken['ledger']
+  /** For a call that the shared state cannot answer now: true when the outage budget has answered it. */
+  decideWithout: (ticket: { request: Request; answer: Answer }) => boolean
+}
+
+/** Tickets that one call names: those that are to join, those that start first, and some of the others in turn. */
+const namedPerCall = { joining: 500, first: 20, others: 30 }
+
+/**
+ * The calls of one instance that wait in line. It names its tickets in calls of the script: a ticket that is not in line joins,
+ * the others learn when they start, and those whose turn it is are granted. It calls when the first of them is to start, and
+ * at least with each heartbeat, so a lost reply or a lost line loses nothing.
+ */
+export class WaitingCalls {
+  readonly #tools: Tools
+  readonly #groups = new Map<string, Group>()
+  #numbers = 0
+  #groupIds = 0
+  #timer: Timer | undefined
+  #timerMs = Number.POSITIVE_INFINITY
+  #incarnation = 0
+
+  constructor(tools: Tools) {
+    this.#tools = tools
+  }
+
+  get length(): number {
+    let sum = 0
+    for (const { tickets } of this.#groups.values()) sum += tickets.size
+    return sum
+  }
+
+  /** `tenant` has the limits that hold for it in the shared state. */
+  add(request: Request & { wait: Wait }, tenant: Tenant | undefined, answer: Answer): void {
+    const { member, runtime } = this.#tools
+    const { requests, tokens, wait } = request
+    const group = this.#groupOf(tenant)
+    const number = ++this.#numbers
+    // Padded, because tickets of one round stand in the order of their texts.
+    const arrived = String(Math.floor(member.nowMs())).padStart(13, '0')
+    const padded = String(number).padStart(10, '0')
+    const nowMs = runtime.monotonicMs()
+    const onAbort = () => this.#leave(group, ticket)
+    const ticket: Ticket = {
+      number,
+      text: [arrived, member.id, padded, requests, tokens, group.id, wait.client].join(':'),
+      request,
+      answer,
+      givesUpMs: nowMs + wait.maxWaitMs,
+      isInLine: false,
+      startsMs: nowMs,
+      position: 0,
+      blockedUntilMs: 0,
+      checkedMs: 0,
+      stopListening: () => wait.signal?.removeEventListener('abort', onAbort),
+    }
+    wait.signal?.addEventListener('abort', onAbort, { once: true })
+    group.tickets.set(number, ticket)
+    this.#callBy(nowMs)
+  }
+
+  /** Nobody waits any more. Resolves when the line knows it, if it can be told. */
+  async close(): Promise<void> {
+    const { heartbeatMs } = this.#tools.member
+    for (const group of this.#groups.values()) {
+      for (const ticket of group.tickets.values()) {
+        this.#leave(group, ticket)
+        ticket.answer(denied({ reason: 'unavailable', retryAfterMs: 2 * heartbeatMs }))
+      }
+      await this.#call(group)
+    }
+    this.#timer?.cancel()
+  }
+
+  #groupOf(tenant: Tenant | undefined): Group {
+    const key = tenant ? `${limitsText(tenant.limits)} ${tenant.id}` : ''
+    let group = this.#groups.get(key)
+    if (group === undefined) {
+      group = { id: ++this.#groupIds, tenant, tickets: new Map(), gone: new Map(), isCalling: false }
+      this.#groups.set(key, group)
+    }
+    return group
+  }
+
+  #leave(group: Group, ticket: Ticket): void {
+    if (!group.tickets.delete(ticket.number)) return
+    ticket.stopListening()
+    if (ticket.isInLine || group.isCalling) group.gone.set(ticket.number, ticket)
+    this.#callBy(this.#tools.runtime.monotonicMs())
+  }
+
+  #finish(group: Group, ticket: Ticket, decision: Taken | Denied): void {
+    group.tickets.delete(ticket.number)
+    ticket.stopListening()
+    ticket.answer(decision)
+  }
+
+  /** Calls at this time of the monotonic clock or earlier. */
+  #callBy(atMs: number): void {
+    const nowMs = this.#tools.runtime.monotonicMs()
+    if (atMs >= this.#timerMs) return
+    this.#timer?.cancel()
+    this.#timerMs = atMs
+    if (atMs <= nowMs) this.#tools.runtime.defer(() => this.#tick())
+    else this.#timer = this.#tools.runtime.setTimer(() => this.#tick(), Math.ceil(atMs - nowMs))
+  }
+
+  #tick(): void {
+    const { runtime, member } = this.#tools
+    const nowMs = runtime.monotonicMs()
+    this.#timer?.cancel()
+    this.#timerMs = Number.POSITIVE_INFINITY
+    for (const [key, group] of this.#groups) {
+      for (const ticket of group.tickets.values()) this.#giveUpIfLate(group, ticket, nowMs)
+      if (group.tickets.size + group.gone.size === 0 && !group.isCalling) this.#groups.delete(key)
+      else void this.#call(group)
+    }
+    if (this.#groups.size === 0) return
+    let nextMs = nowMs + member.heartbeatMs
+    for (const { tickets } of this.#groups.values())
+      for (const { givesUpMs } of tickets.values()) nextMs = Math.min(nextMs, givesUpMs)
+    this.#callBy(Math.max(nextMs, nowMs + 1))
+  }
+
+  #giveUpIfLate(group: Group, ticket: Ticket, nowMs: number): void {
+    const { member, decideWithout } = this.#tools
+    const cause = member.unavailable
+    if (cause !== undefined && decideWithout(ticket)) {
+      this.#leave(group, ticket)
+      return
+    }
+    if (nowMs < ticket.givesUpMs) return
+    this.#leave(group, ticket)
+    const isUnknown = cause !== undefined || !ticket.isInLine
+    if (isUnknown)
+      ticket.answer(denied({ reason: 'unavailable', ...(cause && { cause }), retryAfterMs: 5 * member.heartbeatMs }))
+    else ticket.answer(denied({ reason: 'spent', limitType: 'rpm', retryAfterMs: ticket.startsMs - nowMs }))
+  }
+
+  async #call(group: Group): Promise<void> {
+    const { member, runtime, settings } = this.#tools
+    if (group.isCalling || member.unavailable !== undefined || !member.mayUseGrants()) return
+    const named = this.#toName(group)
+    if (named.length + group.gone.size === 0) return
+    group.isCalling = true
+    const gone = [...group.gone.values()].slice(0, namedPerCall.joining)
+    const nowMs = runtime.monotonicMs()
+    const isFresh = freshness(runtime, settings)
+    const { gate } = member
+    const most = gate.closed(member.nowMs()) ? 0 : gate.awaitsProbe(member.nowMs()) ? 1 : 1e9
+    const line = {
+      group: group.id,
+      most,
+      longest: settings.longestQueue,
+      gone: gone.map(({ text, request }) => [text, lineOf(request)]),
+      named: named.map(({ text, request, givesUpMs }) => [text, lineOf(request), givesUpMs - nowMs]),
+    }
+    try {
+      const reply = await member.call('reserve', { tenant: group.tenant, line: JSON.stringify(line) })
+      if (reply.pool !== undefined) {
+        this.#learn(group, named, reply, { isFresh })
+        for (const { number } of gone) group.gone.delete(number)
+      }
+    } catch {
+      // the member has noted and announced the failure; the tickets are named again
+    }
+    group.isCalling = false
+  }
+
+  #toName({ tickets }: Group): Ticket[] {
+    const nowMs = this.#tools.runtime.monotonicMs()
+    const joining: Ticket[] = []
+    const inLine: Ticket[] = []
+    for (const ticket of tickets.values())
+      if (ticket.isInLine) inLine.push(ticket)
+      else if (ticket.blockedUntilMs <= nowMs) joining.push(ticket)
+    const first = inLine.sort((one, other) => one.startsMs - other.startsMs).slice(0, namedPerCall.first)
+    const others = inLine.slice(namedPerCall.first).sort((one, other) => one.checkedMs - other.checkedMs)
+    return [...joining.slice(0, namedPerCall.joining), ...first, ...others.slice(0, namedPerCall.others)]
+  }
+
+  #learn(group: Group, named: Ticket[], reply: Reply, { isFresh }: Pick<Taken, 'isFresh'>): void {
+    const { member, runtime, ledger } = this.#tools
+    const { pool, rest } = reply
+    if (pool === undefined) return
+    const nowMs = runtime.monotonicMs()
+    const mayUse = member.mayUseGrants()
+    const { gate } = member
+    const granted = rest.subarray(named.length * 3)
+    const probeOfPauseMs = granted.length > 0 ? gate.pass(member.nowMs()) : undefined
+    for (const number of granted) {
+      const taken = takenFrom(pool, { tenant: group.tenant, ledger, isFresh, probeOfPauseMs })
+      const ticket = group.tickets.get(number)
+      const left = group.gone.get(number)
+      if (ticket && mayUse) this.#finish(group, ticket, taken)
+      else if (ticket)
+        ticket.isInLine = false // a clock has stepped: the grant is void
+      else if (left) ledger.adjust(taken.charge, { requests: -left.request.requests, tokens: -left.request.tokens })
+    }
+    for (const [at, ticket] of named.entries()) {
+      const [state = 0, waitMs = 0, before = 0] = rest.subarray(at * 3, at * 3 + 3)
+      if (!group.tickets.has(ticket.number) || state < 0) continue
+      ticket.checkedMs = nowMs
+      if (state === 0) this.#moved(ticket, { startsMs: nowMs + waitMs, position: before + 1 })
+      else this.#refused(group, ticket, { state, waitMs, nowMs, reply })
+    }
+    if (this.#incarnation !== pool.incarnation) this.#rejoin(pool.incarnation)
+    for (const { startsMs } of group.tickets.values())
+      this.#callBy(startsMs > nowMs ? startsMs : nowMs + member.heartbeatMs)
+  }
+
+  #moved(ticket: Ticket, place: { startsMs: number; position: number }): void {
+    const { member, runtime } = this.#tools
+    const isNew = ticket.position === 0 || ticket.position !== place.position
+    const hasMoved = Math.abs(ticket.startsMs - place.startsMs) > member.heartbeatMs
+    ticket.isInLine = true
+    Object.assign(ticket, place)
+    const startsInMs = Math.max(0, Math.ceil(place.startsMs - runtime.monotonicMs()))
+    if (isNew || hasMoved) ticket.request.wait.onWaiting?.({ startsInMs, position: place.position })
+  }
+
+  #refused(
+    group: Group,
+    ticket: Ticket,
+    { state, waitMs, nowMs, reply }: { state: number; waitMs: number; nowMs: number; reply: Reply },
+  ): void {
+    const { length } = limitTypes
+    ticket.isInLine = false
+    const isTenants = state > length && state !== pausedOutcome
+    if (isTenants && nowMs + waitMs < ticket.givesUpMs) {
+      ticket.blockedUntilMs = nowMs + waitMs
+      this.#moved(ticket, { startsMs: nowMs + waitMs, position: Math.max(1, ticket.position) })
+      ticket.isInLine = false
+      return
+    }
+    const { pool } = reply
+    const refusal = {
+      retryAfterMs: waitMs,
+      limitType: limitTypes[(state - 1) % length] ?? 'rpm',
+      tenantRefused: isTenants,
+    }
+    if (reply.status === status.hold && pool)
+      this.#finish(group, ticket, denied({ ...refusal, reason: 'hold', limitType: 'upstream', cause: pool.cause }))
+    else if (state === pausedOutcome && pool)
+      this.#finish(
+        group,
+        ticket,
+        denied({ ...refusal, reason: 'paused', limitType: pool.pause.limitType, tenantRefused: false }),
+      )
+    else this.#finish(group, ticket, denied({ ...refusal, reason: 'spent' }))
+  }
+
+  /** In a new incarnation the line may be lost, or be an older one: all tickets are named again. */
+  #rejoin(incarnation: number): void {
+    if (this.#incarnation !== 0)
+      for (const { tickets } of this.#groups.values()) for (const ticket of tickets.values()) ticket.isInLine = false
+    this.#incarnation = incarnation
+  }
+}
+
+function lineOf({ priority }: Request): number {
+  return priority === 'batch' ? 2 : 1
+}
