@@ -16,7 +16,7 @@ t.test('a new question costs one request and the tokens really used; the same ag
     cached: false,
     fromFallback: false,
   })
-  const same = specOf('  LIGHT ', spec.call)
+  const same = specOf('  Light\n', spec.call)
   t.same(await generation.run(same, contextOf()), {
     value: 'answer 1',
     layer: 'memory',

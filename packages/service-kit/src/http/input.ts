@@ -59,6 +59,8 @@ function isHalfCharacter(value: unknown): boolean {
   return typeof value === 'string' && !value.isWellFormed()
 }
 
+/** Without a character that anyone sees, a text is empty. */
 function trimmed(value: unknown): unknown {
-  return typeof value === 'string' ? value.trim() : value
+  if (typeof value !== 'string') return value
+  return /^[\p{Cc}\p{Cf}\s]*$/u.test(value) ? '' : value.trim()
 }
