@@ -85,6 +85,8 @@ export function update(change: Partial<Page>): void {
 export function updateItem(name: string, change: Partial<Item>): void {
   const { items } = page.value
   update({ items: { ...items, [name]: { ...(items[name] ?? { status: 'queued' }), ...change } } })
+  // A reload keeps nothing that is saved only while the page is left.
+  if (change.status === 'done' || change.image?.status === 'done') save()
 }
 
 /** Shows another view as a new history entry. */

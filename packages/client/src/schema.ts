@@ -105,7 +105,7 @@ export interface GetExplanationAnswer {
 }
 
 /**
- * What the picture shows
+ * What the image shows
  */
 export interface Image2TopicAnswer {
   generated_topic: string
