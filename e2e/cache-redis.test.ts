@@ -6,9 +6,9 @@ import { eventually, fleetForTest, logged, post } from './fleet.ts'
 const read = async (url: string) => (await (await fetch(url)).json()) as Record<string, unknown>
 
 /** A fleet whose cache has a Redis of its own. */
-async function fleetWithTwo(t: Test, settings: string[] = []) {
+async function fleetWithTwo(t: Test, settings: string[] = [], env: Record<string, string> = {}) {
   const cache = await redisServerForTest(t, settings)
-  const fleet = await fleetForTest(t, { env: { CACHE_REDIS_URL: cache.url } })
+  const fleet = await fleetForTest(t, { env: { CACHE_REDIS_URL: cache.url, ...env } })
   const [service] = fleet.text as [(typeof fleet.text)[number]]
   const ask = (topic: string) => post(`${fleet.gateway.url}/api/create_subtopics`, { topic })
   return { ...fleet, cache, admin: cache.connect(), service, ask }
@@ -68,4 +68,20 @@ t.test('without the Redis of the cache new questions are answered', async (t) =>
   for (const topic of ['Sound', 'Heat']) t.match(await ask(topic), { status: 200, body: { cached: false } })
   t.match(await ask('Light'), { status: 200, body: { cached: true } })
   t.match(await read(`${service.url}/ready`), { checks: { cache: { status: 'unreachable' } } })
+})
+
+t.test('POST /api/admin/cache/invalidate reaches the Redis of the cache', async (t) => {
+  const ADMIN_TOKEN = 'token-of-this-test'
+  const { gateway, ask } = await fleetWithTwo(t, [], { ADMIN_TOKEN })
+  t.equal((await ask('Light')).status, 200)
+  const reply = await fetch(`${gateway.url}/api/admin/cache/invalidate`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ topic: 'Light' }),
+  })
+  t.equal(reply.status, 200)
+  await eventually(
+    () => ask('Light'),
+    ({ body }) => body.cached === false,
+  )
 })
