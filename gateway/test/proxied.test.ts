@@ -248,7 +248,7 @@ t.test('anything else ends at the gateway', async (t) => {
     response.end()
   })
   const { url, post } = await gatewayForTest(t, { TEXT_GENERATION_URL })
-  for (const path of ['/', '/api', '/api/create_subtopics/extra', '/api/unknown', '/admin']) {
+  for (const path of ['/api', '/api/create_subtopics/extra', '/api/unknown', '/admin']) {
     const reply = await post(path)
     t.equal(reply.status, 404, path)
     t.match(await reply.json(), { error: 'not_found' }, path)
