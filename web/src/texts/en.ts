@@ -82,5 +82,3 @@ export const en = {
     unknown: 'Something went wrong.',
   } as Record<string, string>,
 }
-
-export default en
