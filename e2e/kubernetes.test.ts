@@ -194,6 +194,10 @@ for (const [overlay, objects] of Object.entries(overlays)) {
     for (const url of ['/metrics', '/health', '/ready', '/api/admin/cache', '/']) t.notOk(isOpen(url), url)
     for (const { backend } of paths) t.match(backend.service, { name: 'gateway', port: { name: 'http' } })
     t.equal(Boolean(ingress?.spec?.tls), overlay === 'prod')
+    const annotation = (name: string) => ingress?.metadata.annotations?.[`nginx.ingress.kubernetes.io/${name}`]
+    const readTimeoutMs = Number(annotation('proxy-read-timeout')) * 1000
+    t.ok(readTimeoutMs > loadGateway({}).UPSTREAM_TIMEOUT_MS, 'the gateway is the one who gives up')
+    t.equal(annotation('proxy-buffering'), 'off', 'event streams leave as they come')
   })
 }
 

@@ -13,12 +13,31 @@ t.test('quota stats show the four windows of the shared quota', async (t) => {
   t.match(stats.requests?.per_day, { current: 3, limit: 1_500, remaining: 1_497, percentage: 0.2 })
   t.match(stats.tokens?.per_minute, { current: 4_500, limit: 1_000_000, remaining: 995_500 })
   t.match(stats, { statistics: { average_tokens_per_request: 1_500, degraded: false }, pause: null })
+  t.match(stats, {
+    queue: { interactive: { length: 0, starts_in_seconds: 0 }, batch: { length: 0, starts_in_seconds: 0 } },
+  })
   t.ok(Number((stats.requests?.per_day as Record<string, number>)?.resets_in_seconds) <= 25 * 3_600)
 
   await quota.pause({ limitType: 'rpm', untilMs: Date.now() + 30_000 })
   const paused = (await (await fetch(`${url}/api/quota/stats`)).json()) as { pause: { resumes_in_seconds: number } }
   t.match(paused, { pause: { limit_type: 'rpm' } })
   t.ok(paused.pause.resumes_in_seconds > 25 && paused.pause.resumes_in_seconds <= 30)
+})
+
+t.test('quota stats show who waits in line, and when a call that came now would start', async (t) => {
+  const { url, quota } = await gatewayForTest(t)
+  const call = { requests: 1, tokens: 1_000, maxWaitMs: 120_000, client: 'a' }
+  for (let n = 0; n < 15; n++) await quota.reserve({ ...call, priority: 'interactive' })
+  const leaving = new AbortController()
+  const waiting = (['interactive', 'batch', 'batch'] as const).map((priority) =>
+    quota.reserve({ ...call, priority, signal: leaving.signal }).catch(() => 'left'),
+  )
+  const { queue } = (await (await fetch(`${url}/api/quota/stats`)).json()) as { queue: Record<string, object> }
+  t.match(queue, { interactive: { length: 1 }, batch: { length: 2 } })
+  for (const line of Object.values(queue) as { starts_in_seconds: number }[])
+    t.ok(line.starts_in_seconds > 50 && line.starts_in_seconds < 120, JSON.stringify(line))
+  leaving.abort()
+  t.same(await Promise.all(waiting), ['left', 'left', 'left'])
 })
 
 t.test('health and ready tell of the gateway and of every service', async (t) => {

@@ -271,6 +271,31 @@ export interface GetQuotaStatsAnswer {
     degraded: boolean
   }
   /**
+   * Calls that wait for their start: the explanations of presentations are batch calls
+   */
+  queue: {
+    interactive: {
+      /**
+       * Calls in line
+       */
+      length: number
+      /**
+       * When a call that came now would start; null: never, as the limits are too small
+       */
+      starts_in_seconds: number | null
+    }
+    batch: {
+      /**
+       * Calls in line
+       */
+      length: number
+      /**
+       * When a call that came now would start; null: never, as the limits are too small
+       */
+      starts_in_seconds: number | null
+    }
+  }
+  /**
    * While the use of the last minute is uncertain no instance calls Gemini: why, and until when
    */
   hold: {

@@ -40,7 +40,7 @@ export async function reserve(
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
       const request = { ...amount, tenant, client: client?.id }
-      const reserving = wait ? inLine(wait, request, { quota, signal }) : quota.reserve(request)
+      const reserving = wait ? inLine(wait, request, { quota, metrics, signal }) : quota.reserve(request)
       const verdict = await reserving.catch(async (error) => {
         await share?.giveBack(amount)
         throw error
@@ -65,18 +65,21 @@ export async function reserve(
 async function inLine(
   { untilMs, places, line, closing, onPlace }: RunWait,
   request: ReserveRequest,
-  { quota, signal }: { quota: Pick<QuotaClient, 'reserve'>; signal: AbortSignal },
+  { quota, metrics, signal }: Pick<ReserveTools, 'quota' | 'metrics'> & { signal: AbortSignal },
 ): Promise<Verdict> {
   const either = AbortSignal.any([signal, closing])
   await places.take(either)
   const ticket = {}
+  const sinceMs = performance.now()
   const onWaiting = (place: Place) => {
     line.set(ticket, performance.now() + place.startsInMs)
     if (line.get(ticket) === Math.min(...line.values())) onPlace?.(place)
   }
   try {
     const maxWaitMs = Math.max(0, Math.floor(untilMs - performance.now()))
-    return await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
+    const verdict = await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
+    if (line.has(ticket)) metrics.quotaWait(request.priority, performance.now() - sinceMs)
+    return verdict
   } finally {
     line.delete(ticket)
     places.leave()

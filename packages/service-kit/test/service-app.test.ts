@@ -18,6 +18,7 @@ const usage = {
   hold: null,
   heldMs: {},
   degraded: false,
+  queue: { interactive: { length: 0 }, batch: { length: 0 } },
 }
 
 async function build(t: Test, { checks = {}, failure }: { checks?: Record<string, ReadyCheck>; failure?: Error } = {}) {
