@@ -187,3 +187,24 @@ async function stalls(figure: () => number): Promise<void> {
     since = Date.now()
   }
 }
+
+t.test('a stream of events takes no place in flight: clients may wait in line for minutes', async (t) => {
+  const TEXT_GENERATION_URL = await serviceForTest(t, ({ headers }, response) => {
+    if (headers.accept !== 'text/event-stream') return void response.end('{}')
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('event: waiting\ndata: {}\n\n')
+  })
+  const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL, MAX_IN_FLIGHT: '1' })
+  const post = (headers: Record<string, string> = {}) =>
+    fetch(`${url}/api/create_subtopics`, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+  for (const _ of [1, 2, 3]) {
+    const stream = await post({ accept: 'text/event-stream' })
+    t.equal(stream.status, 200)
+    t.ok((await stream.body?.getReader().read())?.value)
+  }
+  t.equal((await post()).status, 200)
+  t.equal((await post()).status, 200, 'and its end gives no place back twice')
+})
