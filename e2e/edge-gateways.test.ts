@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { gunzipSync } from 'node:zlib'
+import { loadConfig } from '@knowalledge/gateway/config'
 import { nginxForTest } from '@knowalledge/testing'
 import t from 'tap'
 import { ask, upstreamForTest } from './edge-upstream.ts'
@@ -41,6 +43,14 @@ t.test('an event stream comes through event by event', async (t) => {
     streams.at(-1)?.end()
     t.match(await events?.read(), { done: true })
   }
+})
+
+t.test('a gateway may take its time: it is the one who gives up', (t) => {
+  const conf = readFileSync(new URL('../nginx/nginx.conf', import.meta.url), 'utf8')
+  const timeouts = [...conf.matchAll(/proxy_(?:read|next_upstream)_timeout +(\d+)s;/g)].map((match) => Number(match[1]))
+  t.equal(timeouts.length, 2)
+  for (const seconds of timeouts) t.ok(seconds * 1000 > loadConfig({}).UPSTREAM_TIMEOUT_MS)
+  t.end()
 })
 
 t.test('a POST that may have been begun is never sent twice; a GET goes on to the next gateway', async (t) => {

@@ -16,7 +16,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 export interface KubernetesObject {
   apiVersion: string
   kind: string
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> }
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> }
 }
 
 /** A Deployment or a StatefulSet. */

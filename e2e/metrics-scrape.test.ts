@@ -36,8 +36,10 @@ t.test('a scrape asks Redis once, and shows what the fleet used also where nothi
   t.teardown(() => monitor.disconnect())
   const asked: string[] = []
   monitor.on('monitor', (_time: string, command: string[], source: string) => {
-    // Of the quota's script, what it was called for.
-    if (source !== 'lua') asked.push(command[0] === 'evalsha' ? `evalsha ${command[5]}` : command.slice(0, 2).join(' '))
+    if (source === 'lua') return
+    // Of the quota's script, what it was called for: the second argument after the keys.
+    const [name, , keys] = command
+    asked.push(name === 'evalsha' ? `evalsha ${command[4 + Number(keys)]}` : command.slice(0, 2).join(' '))
   })
   const idle = [fleet.gateway, fleet.vision, fleet.imageGeneration]
   for (const instance of idle) t.equal((await scrape(instance)).sum('quota_requests_today'), 1)
@@ -179,6 +181,7 @@ const families = [
   'quota_exceeded_total',
   'quota_hold_seconds',
   'quota_hold_seconds_total',
+  'quota_queue_length',
   'quota_requests_current_minute',
   'quota_requests_today',
   'quota_rpd_limit',
@@ -191,6 +194,7 @@ const families = [
   'quota_tpd_remaining',
   'quota_tpm_limit',
   'quota_tpm_remaining',
+  'quota_wait_seconds',
   'redis_writable',
   'subtopics_generated_total',
   'validation_failures_total',

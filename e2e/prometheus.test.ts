@@ -63,6 +63,9 @@ t.test('the real Prometheus finds every instance, and every rule and every panel
   const traffic = (async () => {
     for (let n = 0; !over; n++) await people(fleet.gateway.url, { emulator: fleet.emulator.url, n })
   })()
+  const waiting = (async () => {
+    for (let n = 0; !over; n += 2) await Promise.all([n, n + 1].map((n) => waitInLine(fleet.text[0]?.url ?? '', n)))
+  })()
   t.teardown(() => {
     over = true
   })
@@ -72,7 +75,7 @@ t.test('the real Prometheus finds every instance, and every rule and every panel
   const silent = await withoutData(prometheus, expressions)
   t.same(silent, [], 'every expression has data')
   over = true
-  await traffic
+  await Promise.all([traffic, waiting])
 
   const found = () => instancesFound(prometheus)
   await eventually(found, (targets) => targets.length === 5 && targets.every(({ health }) => health !== 'unknown'))
@@ -101,6 +104,7 @@ const lively = {
   EMULATOR_RPD: '100000',
   QUOTA_RPM: '100000',
   QUOTA_RPD: '100000',
+  QUOTA_WINDOW_MS: '1000',
   CACHE_MEMORY_TTL_SECONDS: '1',
   CACHE_REDIS_TTL_SECONDS: '2',
 }
@@ -120,6 +124,17 @@ async function people(url: string, { emulator, n }: { emulator: string; n: numbe
   await ask('create_subtopics', { topic: n % 2 === 0 ? 'Topic 0' : `Nobody knows ${n}` })
   await fetch(`${emulator}/emulator/faults`, { method: 'DELETE' })
   await sleep(200)
+}
+
+/** Questions of a tenant that may ask one in a window, interactive and batch. */
+async function waitInLine(url: string, n: number): Promise<void> {
+  const question = { educationLevel: 'school', levelOfDetail: 'normal', topic: 'Waiting', focus: [`In line ${n}`] }
+  const headers = { 'content-type': 'application/json', 'x-tenant': 'small;rpm=1', prefer: 'wait=10' }
+  for (const [path, body] of [
+    ['create_subtopics', { topic: `In line ${n}` }],
+    ['create_presentation', question],
+  ] as const)
+    await (await fetch(`${url}/api/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).text()
 }
 
 /** Only what the target files name: on some networks a host is called `gateway`. */

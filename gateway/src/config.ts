@@ -19,11 +19,14 @@ export const settings = Type.Object({
   TEXT_GENERATION_URL: serviceUrls('Where text-generation is', 5001),
   VISION_URL: serviceUrls('Where vision is', 5002),
   IMAGE_GENERATION_URL: serviceUrls('Where image-generation is', 5003),
-  UPSTREAM_TIMEOUT_MS: setting.wholeNumber('Timeout of one request to a service; longer than its MAX_WAIT_SECONDS and GEMINI_TIMEOUT_MS', {
-    default: 65_000,
-    minimum: 100,
-    maximum: 660_000,
-  }),
+  UPSTREAM_TIMEOUT_MS: setting.wholeNumber(
+    'Timeout of one request to a service; longer than its MAX_WAIT_SECONDS and GEMINI_TIMEOUT_MS',
+    {
+      default: 65_000,
+      minimum: 100,
+      maximum: 660_000,
+    },
+  ),
   UPSTREAM_CHECK_MS: setting.wholeNumber('How often each instance is asked whether it is ready; 0 never', {
     default: 500,
     minimum: 0,

@@ -1,4 +1,4 @@
-import type { QuotaClient, WindowUsage } from '@knowalledge/quota-client'
+import type { Priority, QuotaClient, QuotaUsage, WindowUsage } from '@knowalledge/quota-client'
 import type { App } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 
@@ -11,6 +11,13 @@ const Window = Type.Object({
 })
 const Windows = Type.Object({ per_minute: Window, per_day: Window })
 
+const Line = Type.Object({
+  length: Type.Integer({ description: 'Calls in line' }),
+  starts_in_seconds: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'When a call that came now would start; null: never, as the limits are too small',
+  }),
+})
+
 const Answer = Type.Object(
   {
     requests: Windows,
@@ -22,6 +29,10 @@ const Answer = Type.Object(
         description: 'True while Redis cannot be used: the figures are the last ones that were seen',
       }),
     }),
+    queue: Type.Object(
+      { interactive: Line, batch: Line },
+      { description: 'Calls that wait for their start: the explanations of presentations are batch calls' },
+    ),
     hold: Type.Union([Type.Object({ cause: Type.String(), ends_in_seconds: Type.Integer() }), Type.Null()], {
       description: 'While the use of the last minute is uncertain no instance calls Gemini: why, and until when',
     }),
@@ -41,7 +52,7 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
       schema: { summary: 'Use of the shared quota', tags: ['operations'], response: { 200: Answer } },
     },
     async (_request, reply) => {
-      const { requests, tokens, pause, hold, degraded, instances } = await quota.usage()
+      const { requests, tokens, pause, hold, degraded, instances, queue } = await quota.usage()
       const requestsToday = requests.perDay.current
       return reply.header('cache-control', 'no-store').send({
         requests: { per_minute: shown(requests.perMinute), per_day: shown(requests.perDay) },
@@ -51,6 +62,7 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
           instances,
           degraded,
         },
+        queue: { interactive: lineOf(queue.interactive), batch: lineOf(queue.batch) },
         hold: hold && { cause: hold.cause, ends_in_seconds: Math.ceil(hold.endsInMs / 1000) },
         pause: pause && {
           limit_type: pause.limitType,
@@ -59,6 +71,10 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
       })
     },
   )
+}
+
+function lineOf({ length, startsInMs }: QuotaUsage['queue'][Priority]) {
+  return { length, starts_in_seconds: Number.isFinite(startsInMs) ? Math.ceil(startsInMs / 1000) : null }
 }
 
 function shown({ current, limit, remaining, percentage, resetsInMs }: WindowUsage) {

@@ -105,7 +105,7 @@ export interface GetExplanationAnswer {
 }
 
 /**
- * What the picture shows
+ * What the image shows
  */
 export interface Image2TopicAnswer {
   generated_topic: string
@@ -269,6 +269,31 @@ export interface GetQuotaStatsAnswer {
      * True while Redis cannot be used: the figures are the last ones that were seen
      */
     degraded: boolean
+  }
+  /**
+   * Calls that wait for their start: the explanations of presentations are batch calls
+   */
+  queue: {
+    interactive: {
+      /**
+       * Calls in line
+       */
+      length: number
+      /**
+       * When a call that came now would start; null: never, as the limits are too small
+       */
+      starts_in_seconds: number | null
+    }
+    batch: {
+      /**
+       * Calls in line
+       */
+      length: number
+      /**
+       * When a call that came now would start; null: never, as the limits are too small
+       */
+      starts_in_seconds: number | null
+    }
   }
   /**
    * While the use of the last minute is uncertain no instance calls Gemini: why, and until when

@@ -39,12 +39,12 @@ export async function reserve(
     const share = client && (await budget?.take(client, amount, wait !== undefined))
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
-      const verdict = wait
-        ? await inLine(wait, { ...amount, tenant, client: client?.id }, { quota, signal }).catch(async (error) => {
-            await share?.giveBack(amount)
-            throw error
-          })
-        : await quota.reserve({ ...amount, tenant })
+      const request = { ...amount, tenant, client: client?.id }
+      const reserving = wait ? inLine(wait, request, { quota, metrics, signal }) : quota.reserve(request)
+      const verdict = await reserving.catch(async (error) => {
+        await share?.giveBack(amount)
+        throw error
+      })
       const leftMs = giveUpAtMs - performance.now()
       if (wait || !isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
         if (share && verdict.granted) return { ...verdict, reservation: ofShare(verdict.reservation, share.giveBack) }
@@ -65,18 +65,21 @@ export async function reserve(
 async function inLine(
   { untilMs, places, line, closing, onPlace }: RunWait,
   request: ReserveRequest,
-  { quota, signal }: { quota: Pick<QuotaClient, 'reserve'>; signal: AbortSignal },
+  { quota, metrics, signal }: Pick<ReserveTools, 'quota' | 'metrics'> & { signal: AbortSignal },
 ): Promise<Verdict> {
   const either = AbortSignal.any([signal, closing])
   await places.take(either)
   const ticket = {}
+  const sinceMs = performance.now()
   const onWaiting = (place: Place) => {
     line.set(ticket, performance.now() + place.startsInMs)
     if (line.get(ticket) === Math.min(...line.values())) onPlace?.(place)
   }
   try {
     const maxWaitMs = Math.max(0, Math.floor(untilMs - performance.now()))
-    return await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
+    const verdict = await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
+    if (line.has(ticket)) metrics.quotaWait(request.priority, performance.now() - sinceMs)
+    return verdict
   } finally {
     line.delete(ticket)
     places.leave()

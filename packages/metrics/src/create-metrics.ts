@@ -31,10 +31,13 @@ export function createMetrics(options: MetricsOptions = {}): AppMetrics {
   }
 }
 
-function quotaRecorders(registry: Registry): Pick<Metrics, 'quotaExceeded' | 'quotaEstimateRatio'> {
-  const { exceeded, estimateRatio } = quotaEventInstruments(registry)
+function quotaRecorders(registry: Registry): Pick<Metrics, 'quotaExceeded' | 'quotaEstimateRatio' | 'quotaWait'> {
+  const { exceeded, estimateRatio, wait } = quotaEventInstruments(registry)
   return {
     quotaExceeded: (limitType) => exceeded.inc({ limit_type: limitType }),
+    quotaWait(priority, waitMs) {
+      if (isAmount(waitMs)) wait.observe({ priority }, waitMs / 1000)
+    },
     quotaEstimateRatio(endpoint, ratio) {
       if (isAmount(ratio)) estimateRatio.observe({ endpoint: endpointLabel(endpoint) }, ratio)
     },

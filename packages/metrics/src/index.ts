@@ -14,6 +14,7 @@ export type {
   MetricsPluginOptions,
   QuotaGauges,
   QuotaLimitType,
+  QuotaPriority,
   QuotaWindow,
   Validator,
 } from './types.ts'

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
-import { imageSources, quotaLimitTypes } from './types.ts'
+import { imageSources, quotaLimitTypes, quotaPriorities } from './types.ts'
 
 // Every metric of ours is named here and nowhere else: DESIGN.md §6.
 
@@ -46,6 +46,12 @@ export function quotaInstruments(registry: Registry) {
     tpdLimit: gauge('quota_tpd_limit', 'Tokens allowed in a quota day.'),
     degraded: gauge('quota_degraded', '1 when the shared quota cannot be used, else 0.'),
     holdSeconds: gauge('quota_hold_seconds', 'Seconds until a hold of the shared quota ends; 0 without one.'),
+    queueLength: new Gauge({
+      name: 'quota_queue_length',
+      help: 'Calls of the whole fleet that wait in line for their start.',
+      labelNames: ['priority'],
+      registers: [registry],
+    }),
     holds: new Counter({
       name: 'quota_hold_seconds_total',
       help: 'Seconds for which the shared quota was put on hold, by cause, as this instance saw it.',
@@ -94,7 +100,15 @@ export function quotaEventInstruments(registry: Registry) {
     buckets: [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4],
     registers,
   })
-  return { exceeded, estimateRatio }
+  const wait = new Histogram({
+    name: 'quota_wait_seconds',
+    help: 'Seconds in line of calls that waited, until they were granted or refused.',
+    labelNames: ['priority'],
+    buckets: [0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300],
+    registers,
+  })
+  for (const priority of quotaPriorities) wait.zero({ priority })
+  return { exceeded, estimateRatio, wait }
 }
 
 export function geminiInstruments(registry: Registry) {

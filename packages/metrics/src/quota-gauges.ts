@@ -1,6 +1,6 @@
 import type { Registry } from '@prometheus-io/client'
 import { quotaInstruments } from './instruments.ts'
-import type { QuotaGauges } from './types.ts'
+import { type QuotaGauges, quotaPriorities } from './types.ts'
 
 // A scrape must not hang on a slow Redis: after this it shows the last known figures and `quota_degraded 1`. Half of the
 // 20 ms that are promised for the whole scrape.
@@ -50,7 +50,8 @@ export function createQuotaRefresh(
   }
 }
 
-function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens, hold }: QuotaGauges): void {
+function show(gauges: ReturnType<typeof quotaInstruments>, { requests, tokens, hold, queue }: QuotaGauges): void {
+  for (const priority of quotaPriorities) gauges.queueLength.set({ priority }, queue[priority].length)
   gauges.holdSeconds.set((hold?.endsInMs ?? 0) / 1000)
   gauges.requestsMinute.set(requests.perMinute.current)
   gauges.requestsDay.set(requests.perDay.current)

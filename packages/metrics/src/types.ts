@@ -20,6 +20,9 @@ export type Endpoint = (typeof endpoints)[number]
 export const quotaLimitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream', 'client'] as const
 export type QuotaLimitType = (typeof quotaLimitTypes)[number]
 
+export const quotaPriorities = ['interactive', 'batch'] as const
+export type QuotaPriority = (typeof quotaPriorities)[number]
+
 export const imageSources = ['gemini', 'imagen', 'cache', 'fallback'] as const
 export type ImageSource = (typeof imageSources)[number]
 
@@ -58,6 +61,8 @@ export interface GeminiCall {
  */
 export interface Metrics {
   quotaExceeded(limitType: QuotaLimitType): void
+  /** A call that waited in line was granted or refused. */
+  quotaWait(priority: QuotaPriority, waitMs: number): void
   /** Actual ÷ estimated tokens of a settled call. */
   quotaEstimateRatio(endpoint: Endpoint, ratio: number): void
   /**
@@ -115,6 +120,8 @@ export interface QuotaGauges {
   /** Lengths of the holds seen since the start, by cause. */
   heldMs: Readonly<Record<string, number>>
   degraded: boolean
+  /** Calls in line. */
+  queue: Readonly<Record<QuotaPriority, { length: number }>>
 }
 
 export interface MetricsPluginOptions {
@@ -128,4 +135,6 @@ export interface MetricsPluginOptions {
    * while the quota is degraded. Absent without Redis.
    */
   redisCircuit?: (() => CircuitState) | undefined
+  /** Absent where no cache is kept in Redis. */
+  isCacheWritable?: (() => boolean) | undefined
 }

@@ -5,6 +5,7 @@ import { family, samples } from './build.ts'
 t.test('records each event under the name and labels of the contract', async (t) => {
   const metrics = createMetrics({ models: ['gemini-3.8-flash'] })
   metrics.quotaExceeded('rpm')
+  metrics.quotaWait('batch', 12_000)
   metrics.cacheOperation('create_subtopics', 'redis')
   metrics.geminiCall({
     endpoint: 'image2topic',
@@ -26,6 +27,8 @@ t.test('records each event under the name and labels of the contract', async (t)
     'quota_exceeded_total{limit_type="tpm"}': 0,
     'quota_exceeded_total{limit_type="tpd"}': 0,
     'quota_exceeded_total{limit_type="upstream"}': 0,
+    'quota_wait_seconds_sum{priority="batch"}': 12,
+    'quota_wait_seconds_count{priority="interactive"}': 0,
     'cache_operations_total{operation="create_subtopics",result="redis"}': 1,
     cache_hit_rate: 100,
     'gemini_api_calls_total{endpoint="image2topic",model="gemini-3.8-flash",status="success"}': 1,

@@ -13,6 +13,7 @@ const quotaUsage = {
   hold: null,
   heldMs: { empty: 0, restart: 0, clock: 0, configuration: 0 },
   degraded: false,
+  queue: { interactive: { length: 0 }, batch: { length: 0 } },
 }
 
 // promtool check metrics exits with 1 when the text does not parse and with 3 when it only has advice.
@@ -60,6 +61,7 @@ t.test('serves exactly the families of the contract', async (t) => {
     'quota_exceeded_total counter',
     'quota_hold_seconds gauge',
     'quota_hold_seconds_total counter',
+    'quota_queue_length gauge',
     'quota_requests_current_minute gauge',
     'quota_requests_today gauge',
     'quota_rpd_limit gauge',
@@ -72,6 +74,7 @@ t.test('serves exactly the families of the contract', async (t) => {
     'quota_tpd_remaining gauge',
     'quota_tpm_limit gauge',
     'quota_tpm_remaining gauge',
+    'quota_wait_seconds histogram',
     'subtopics_generated_total counter',
     'validation_failures_total counter',
   ])

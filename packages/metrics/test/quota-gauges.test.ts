@@ -14,6 +14,7 @@ const usage: QuotaGauges = {
   hold: null,
   heldMs: { empty: 0, restart: 0, clock: 0, configuration: 0 },
   degraded: false,
+  queue: { interactive: { length: 0 }, batch: { length: 0 } },
 }
 
 const figures = {
@@ -61,6 +62,18 @@ t.test('shows how long a hold lasts, and counts the seconds of all holds by caus
   const last = await seen()
   t.equal(last.get('quota_hold_seconds_total{cause="empty"}'), 62.5)
   t.equal(last.get('quota_hold_seconds_total{cause="restart"}'), 10)
+})
+
+t.test('shows how many calls wait in line', async (t) => {
+  let queue = { interactive: { length: 2 }, batch: { length: 7 } }
+  const { scrape } = await build(t, { quota: async () => ({ ...usage, queue }) })
+  const lengths = async () => {
+    const seen = samples(await scrape())
+    return ['interactive', 'batch'].map((priority) => seen.get(`quota_queue_length{priority="${priority}"}`))
+  }
+  t.same(await lengths(), [2, 7])
+  queue = usage.queue
+  t.same(await lengths(), [0, 0])
 })
 
 t.test('says degraded when the quota client does', async (t) => {
@@ -134,6 +147,19 @@ t.test('says whether Redis takes writes, where there is a Redis', async (t) => {
   degraded = true
   t.equal(samples(await scrape()).get('redis_writable{store="quota"}'), 0)
   t.notOk((await (await build(t, { quota })).scrape()).includes('redis_writable{'))
+})
+
+t.test('says whether the Redis of the cache takes writes, apart from that of the quota', async (t) => {
+  let isWritable = true
+  const options = { quota: async () => usage, redisCircuit: () => 'closed' as const }
+  const { scrape } = await build(t, { ...options, isCacheWritable: () => isWritable })
+  const shown = async () => {
+    const found = samples(await scrape())
+    return ['quota', 'cache'].map((store) => found.get(`redis_writable{store="${store}"}`))
+  }
+  t.same(await shown(), [1, 1])
+  isWritable = false
+  t.same(await shown(), [1, 0])
 })
 
 t.test('the circuit over Redis is open while the quota is degraded or another client is degraded', async (t) => {

@@ -17,7 +17,14 @@ async function listening(t: Test) {
     logger: pino({ level: 'error' }, { write: (line: string) => logged.push(line) }),
     metrics,
     checks: {},
-    quota: async () => ({ requests: windows, tokens: windows, hold: null, heldMs: {}, degraded: false }),
+    quota: async () => ({
+      requests: windows,
+      tokens: windows,
+      hold: null,
+      heldMs: {},
+      degraded: false,
+      queue: { interactive: { length: 0 }, batch: { length: 0 } },
+    }),
   })
   const failed = new Promise((resolve) => app.addHook('onError', async (_request, _reply, error) => resolve(error)))
   const wholeWhenAnswered: boolean[] = []

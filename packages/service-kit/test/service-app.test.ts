@@ -18,6 +18,7 @@ const usage = {
   hold: null,
   heldMs: {},
   degraded: false,
+  queue: { interactive: { length: 0 }, batch: { length: 0 } },
 }
 
 async function build(t: Test, { checks = {}, failure }: { checks?: Record<string, ReadyCheck>; failure?: Error } = {}) {
@@ -45,6 +46,7 @@ t.test('bad input is a 400 that names the field and the bound', async (t) => {
   const table: [payload: string, message: string][] = [
     ['{"topic":""}', 'topic is empty: it needs at least 1 character.'],
     ['{"topic":"   "}', 'topic is empty: it needs at least 1 character.'],
+    ['{"topic":"\\u202e \\u0000\\u200b"}', 'topic is empty: it needs at least 1 character.'],
     ['{"topic":"01234567890"}', 'topic must have at most 10 characters.'],
     ['{}', 'topic is missing.'],
     ['{"topic":5}', 'topic must be a text.'],

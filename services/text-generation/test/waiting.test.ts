@@ -29,7 +29,7 @@ function eventsIn(text: string): Event[] {
 const kinds = (list: Event[]) => [...new Set(list.map(({ event }) => event))]
 
 t.test('a request that prefers to wait is answered when its turn comes', async (t) => {
-  const { post } = await build(t, narrow)
+  const { post, app } = await build(t, narrow)
   const topics = ['one', 'two', 'three', 'four', 'five']
   const answers = await Promise.all(
     topics.map((topic) => post('/api/create_subtopics', { topic }, { prefer: 'respond-async, wait=20' })),
@@ -38,6 +38,9 @@ t.test('a request that prefers to wait is answered when its turn comes', async (
     t.equal(answer.statusCode, 200, answer.body)
     t.equal(answer.headers['preference-applied'], 'wait=20')
   }
+  const metrics = (await app.inject('/metrics')).body
+  t.match(metrics, /^quota_wait_seconds_count\{priority="interactive"\} 3$/m, 'two started at once')
+  t.match(metrics, /^quota_queue_length\{priority="interactive"\} 0$/m)
 })
 
 t.test('it is refused at once when no start comes within its time, at most MAX_WAIT_SECONDS', async (t) => {
