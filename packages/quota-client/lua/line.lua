@@ -110,11 +110,12 @@ end
 -- ring's length to claim it; they are dropped when it has not for three, or is silent for as long.
 local function advance(lines, accounts, owners)
   local pool, claim, steps = lines.pool, lines.claim, 0
+  local sinceBatch = pool[SINCE_BATCH] -- as if those whose room is kept had started
   local credit, mostCredit = creditOf(lines)
   local nextOf = { tickets(1), tickets(2) }
   local head = { nextOf[1](), nextOf[2]() }
   while head[1] or head[2] do
-    local isTurnOfBatch = head[2] and pool[SINCE_BATCH] >= BATCH_EVERY - 1 and credit >= min(head[2].r, mostCredit)
+    local isTurnOfBatch = head[2] and sinceBatch >= BATCH_EVERY - 1 and credit >= min(head[2].r, mostCredit)
     local at = (isTurnOfBatch or not head[1]) and 2 or 1
     local ticket, line = head[at], lines[at]
     local isMine = ticket.owner == claim.owner and ticket.group == claim.group
@@ -129,12 +130,14 @@ local function advance(lines, accounts, owners)
       if not isMine then
         pool.reservedR, pool.reservedT = pool.reservedR + ticket.r, pool.reservedT + ticket.t
         owners.hasTurn(ticket)
+        sinceBatch = at == 2 and 0 or sinceBatch + 1
       else
         leave(line, ticket.text, ticket.rank)
         -- One that its own tenant's limit blocks leaves too: its instance lets it join again, in its place, when that has room.
         if not accounts[2] or fits(accounts[2], ceilings(accounts[2], false, 1), ticket.r, ticket.t, 1) > 0 then
           grant(lines, accounts, ticket)
           pool[SINCE_BATCH] = at == 2 and 0 or pool[SINCE_BATCH] + 1
+          sinceBatch = at == 2 and 0 or sinceBatch + 1
           pool[ROUND + at - 1] = max(pool[ROUND + at - 1], ticket.round)
         end
       end

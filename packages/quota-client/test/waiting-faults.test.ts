@@ -116,3 +116,27 @@ t.test('the turns of clients are forgotten when nobody waits', async (t) => {
   t.equal(log.starts.length, 18)
   t.equal(await redis.exists(`${pool?.key}:rounds`), 0)
 })
+
+// Which instance claims first is open; the one with most of the calls has to, so each does once.
+for (const [busy, other] of [
+  [0, 1],
+  [1, 0],
+] as const)
+  t.test(`room that is kept for a call counts as its start: a batch call does not take it, ${busy}`, async (t) => {
+    const { time, quotas } = await fleet(t)
+    const log = new Log(time)
+    const calls = (at: number, names: string[], changes = {}) => volley(log, quotas.slice(at, at + 1), names, changes)
+    calls(busy, named('first', 10))
+    await time.pass(30_000)
+    calls(busy, named('second', 5))
+    await time.pass(100)
+    calls(busy, named('quick', 8))
+    await time.pass(100)
+    calls(other, ['slow'])
+    await time.pass(100)
+    calls(busy, named('later', 2))
+    await time.pass(100)
+    calls(other, ['batch'], { priority: 'batch' })
+    await time.pass(cycleMs - 28_000)
+    t.same(log.names.slice(15).toSorted(), ['batch', ...named('quick', 8), 'slow'])
+  })
