@@ -80,7 +80,7 @@ export function draft(seed: number, kind: string): { schedule: Draft; random: Ra
   }
   if (random.chance(0.1)) schedule.load({ kind: 'usage', everyMs: 3000 })
   const forWaiting = random.fork('waiting')
-  if (forWaiting.chance(0.3)) waitingLoads(schedule, forWaiting)
+  if (forWaiting.chance(0.2)) waitingLoads(schedule, forWaiting)
   return { schedule, random }
 }
 

@@ -1,4 +1,4 @@
-import type { Draft, Kind } from './draft.ts'
+import { type Draft, type Kind, servingMs } from './draft.ts'
 import type { Random } from './random.ts'
 import { type MemberConfiguration, quietPromises } from './schedule.ts'
 
@@ -88,6 +88,19 @@ export const fleetKinds: Record<string, Kind> = {
       schedule.fault({ type: 'join', name: schedule.newName(), atMs: atMs + random.between(100, 3000) })
     }
     Object.assign(schedule.promises, { noHold: true, informed: true })
+  },
+  /** More calls wait than a window takes; those of the dead instance must not keep the room of the others. */
+  'crash while calls wait'(schedule, random) {
+    const { limits } = schedule.configuration
+    limits.tpm = 1e9
+    schedule.tenants = {}
+    schedule.loads = []
+    const waits = { mostMs: 5 * schedule.windowMs, clients: 0, aborted: 0 }
+    schedule.load({ kind: 'burst', size: Math.ceil(limits.rpm / 3), everyMs: 15_000, fromMs: servingMs, waits })
+    const atMs = random.between(20_000, 50_000)
+    schedule.fault({ type: 'crash', members: [random.pick(schedule.members)], atMs })
+    schedule.untilMs = atMs + 1.6 * schedule.windowMs
+    schedule.promises = { ...quietPromises, informed: true }
   },
   'deploy, SIGTERM'(schedule, random) {
     deploy(schedule, random, 'close')

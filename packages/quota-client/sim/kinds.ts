@@ -37,7 +37,7 @@ const quietKinds: Record<string, Kind> = {
     schedule.tenants = {} // a tenant's own limit makes its calls let others pass
     schedule.loads = schedule.loads.filter(({ tenant, waits }) => tenant === undefined && waits === undefined)
     waitingLoads(schedule, random)
-    schedule.untilMs = 4 * schedule.windowMs
+    schedule.untilMs = 3.3 * schedule.windowMs
     schedule.promises = { ...quietPromises, informed: true, inOrder: true }
   },
   /** One line of interactive calls of no client, from which none leaves: each start is known when a call arrives. */
@@ -51,7 +51,7 @@ const quietKinds: Record<string, Kind> = {
     schedule.load({ ...call, kind: 'single', everyMs: random.between(1500, 9000) })
     schedule.load({ ...call, kind: 'single', everyMs: random.between(3000, 20_000), waits })
     schedule.load({ ...call, kind: 'burst', size: Math.ceil(rpm * random.between(0.2, 0.7)), everyMs: 70_000, waits })
-    schedule.untilMs = 4 * schedule.windowMs
+    schedule.untilMs = 3.3 * schedule.windowMs
     schedule.promises = { ...quietPromises, informed: true, inOrder: true, toldRight: true }
   },
 }
@@ -81,13 +81,18 @@ const notMixed = new Set([
   'drift of a member',
   'clock step within the deadline',
   'loss when all is used',
+  'crash while calls wait',
 ])
 
 export const kinds: Readonly<Record<string, Kind>> = { ...quietKinds, ...redisKinds, ...fleetKinds, mix }
 
 /** Long schedules less often, mixtures more often than the others. */
 const share = (name: string) =>
-  name === 'mix' ? 8 : name === 'scaling 3 to 30' || name === 'steady' || name.startsWith('mixed') ? 1 : 2
+  name === 'mix'
+    ? 8
+    : name.includes('wait') || name === 'scaling 3 to 30' || name === 'steady' || name.startsWith('mixed')
+      ? 1
+      : 2
 const roster = Object.keys(kinds).flatMap((name) => Array<string>(share(name)).fill(name))
 
 export function kindOf(seed: number): string {

@@ -202,7 +202,7 @@ export const mutations: Mutation[] = [
     file: 'lua/line.lua',
     from: "    if max(silence, waited) > RING_LENGTH / 20 then return 'silent' end\n    return waited > RING_LENGTH / 40 and 'late'",
     to: '    return false',
-    kinds: ['crashes', 'deploy, SIGKILL'],
+    kinds: ['crash while calls wait'],
     shows: 'under-used',
   },
   {
