@@ -2,6 +2,7 @@ import {
   answerHeaders,
   answerLearning,
   contextOf,
+  documentWaiting,
   errorResponses,
   type GenerationAnswer,
   type GenerationTools,
@@ -41,7 +42,7 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
   app.post(
     '/api/create_subtopics',
     {
-      config,
+      config: { ...config, swaggerTransform: documentWaiting },
       preValidation: trimTexts,
       schema: { ...about, body: Question, response: { 200: Answer, ...errorResponses } },
     },
