@@ -1,21 +1,23 @@
 # syntax=docker/dockerfile:1
 # One file for everything that is deployed: docker build --build-arg APP=vision -t knowalledge/vision .
 # APP: gateway, text-generation, vision, image-generation or emulator (for development; never put it before real users).
+# NODE_IMAGE: by digest (node@sha256:…) to pin what you have scanned.
 ARG APP=gateway
+ARG NODE_IMAGE=node:24-slim
 
-FROM node:24-slim AS gateway
+FROM ${NODE_IMAGE} AS gateway
 ENV DIR=gateway PORT=5000 HEALTH_PATH=/health
 
-FROM node:24-slim AS text-generation
+FROM ${NODE_IMAGE} AS text-generation
 ENV DIR=services/text-generation PORT=5001 HEALTH_PATH=/health
 
-FROM node:24-slim AS vision
+FROM ${NODE_IMAGE} AS vision
 ENV DIR=services/vision PORT=5002 HEALTH_PATH=/health
 
-FROM node:24-slim AS image-generation
+FROM ${NODE_IMAGE} AS image-generation
 ENV DIR=services/image-generation PORT=5003 HEALTH_PATH=/health
 
-FROM node:24-slim AS emulator
+FROM ${NODE_IMAGE} AS emulator
 ENV DIR=packages/gemini-emulator PORT=5004 HEALTH_PATH=/emulator/counters
 
 # Takes what this one app needs to run, and leaves the workspace as it is laid out: Node strips no types below a

@@ -59,7 +59,7 @@ t.test('Redis and the services cannot be reached from the edge, and only the ser
       .filter((name) => network in (services[name]?.networks ?? {}))
       .sort()
   t.same(on('front'), ['gateway', 'nginx'])
-  t.same(on('state'), ['gateway', 'image-generation', 'redis', 'text-generation', 'vision'])
+  t.same(on('state'), ['gateway', 'image-generation', 'redis', 'redis-cache', 'text-generation', 'vision'])
   t.same(on('google'), ['image-generation', 'text-generation', 'vision'])
   t.equal(networks.state?.internal, true)
   t.equal(networks.services?.internal, true)
@@ -96,17 +96,34 @@ t.test('every variable is a setting of its process, and no secret has a value of
 t.test(
   'without a key the emulator is asked and an empty Redis used at once; with one, Google, after a window',
   async (t) => {
-    const started = (env: Record<string, string>) => {
+    const run = (env: Record<string, string>) => {
       const { command = [], environment } = composeConfig({ env }).services['text-generation'] ?? {}
       const [shell = '', ...rest] = command.map((part) => part.replace('exec node server.ts', 'env'))
-      const { stdout } = spawnSync(shell, rest, { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' })
+      return spawnSync(shell, rest, { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' })
+    }
+    const started = (env: Record<string, string>) => {
+      const { stdout } = run({ REDIS_PASSWORD: 'p', ...env })
       return loadTextGeneration(Object.fromEntries(stdout.split('\n').map((line) => line.split(/=(.*)/, 2))))
     }
     t.match(started({}), { GEMINI_BASE_URL: /emulator/, QUOTA_NEW_POOL: 'open' })
     t.match(started({ GEMINI_API_KEY: 'k' }), { GEMINI_BASE_URL: /googleapis/, QUOTA_NEW_POOL: 'hold' })
     t.match(started({ GEMINI_API_KEY: 'k', QUOTA_NEW_POOL: 'open' }), { QUOTA_NEW_POOL: 'open' })
+    t.equal(run({}).status, 0, 'the demo needs no password')
+    t.match(run({ GEMINI_API_KEY: 'k' }), { status: 1, stderr: /^REDIS_PASSWORD is required with a GEMINI_API_KEY/ })
   },
 )
+
+t.test('nobody knows the password of Grafana unless it is given', async (t) => {
+  const started = (env: Record<string, string>) => {
+    const { entrypoint = [], environment } = composeConfig({ env }).services.grafana ?? {}
+    const [shell = '', ...rest] = entrypoint.map((part) => part.replace('exec /run.sh', 'env'))
+    const { stdout } = spawnSync(shell, rest, { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' })
+    return /^GF_SECURITY_ADMIN_PASSWORD=(.*)$/m.exec(stdout)?.[1] ?? ''
+  }
+  t.match(started({}), /^[\w+/]{43}=$/)
+  t.not(started({}), started({}))
+  t.equal(started({ GRAFANA_ADMIN_PASSWORD: 'given' }), 'given')
+})
 
 t.test('nginx gets every name of its template, and what is mounted exists', async (t) => {
   const { services } = composeConfig({ profile: 'demo' })
@@ -135,8 +152,15 @@ t.test('the fleet of the demo answers, from the images and with the commands tha
   const addresses = await addressesOf(compose, ports)
   const images = await imagesForTest(t)
   const redis = await redisServerForTest(t, compose.services.redis?.command?.slice(1))
-  t.same(await redis.connect().config('GET', 'appendonly'), ['appendonly', 'yes'])
-  addresses.set('redis:6379', redis.port)
+  const cache = await redisServerForTest(t, compose.services['redis-cache']?.command?.slice(1))
+  for (const [server, policy, appendonly] of [
+    [redis, 'noeviction', 'yes'],
+    [cache, 'allkeys-lfu', 'no'],
+  ] as const) {
+    const settings = await server.connect().config('GET', 'maxmemory-policy', 'appendonly')
+    t.same((settings as string[]).toSorted(), ['appendonly', appendonly, 'maxmemory-policy', policy].toSorted())
+  }
+  addresses.set('redis:6379', redis.port).set('redis-cache:6379', cache.port)
 
   const start = async (name: string) => {
     const [image, service] = [images[name], compose.services[name]]
@@ -168,6 +192,9 @@ t.test('the fleet of the demo answers, from the images and with the commands tha
     checks: Record<string, object>
   }
   t.match(ready, { status: 'ready', checks: { redis: { status: 'healthy' }, vision: { healthy_instances: 3 } } })
+
+  t.ok((await cache.connect().keys('cache:value:*')).length >= 4, 'answers are kept in the one')
+  t.same(await redis.connect().keys('cache:*'), [], 'and not in the other')
 
   for (const [name, [first]] of Object.entries(running)) {
     t.equal(await first?.stop(), 0, `${name} stops on SIGTERM`)

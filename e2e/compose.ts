@@ -15,6 +15,7 @@ export interface ComposeService {
   image: string
   build?: { args: { APP: string } }
   command?: string[]
+  entrypoint?: string[]
   environment?: Record<string, string>
   profiles?: string[]
   ports?: (string | { host_ip?: string; published: string })[]
@@ -81,7 +82,7 @@ export async function containerForTest(
     ...Object.fromEntries(given),
     HOST: '127.0.0.1',
     PORT: String(port),
-    REDIS_HOST: '127.0.0.1',
+    REDIS_HOST: '127.0.0.1', // CACHE_REDIS_URL was led there above
     REDIS_PORT: String(addresses.get('redis:6379')),
   }
   // By `env`, as tap has every Node that is started directly load something of its own.

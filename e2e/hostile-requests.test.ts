@@ -79,6 +79,9 @@ t.test('odd but sound requests are answered, and a service sees only what the ga
     head('POST /api/create_subtopics HTTP/1.1', 'host: x', 'content-type: application/json', ...lines) + bytes
   const forged = [
     'x-tenant',
+    'x-client',
+    'x-gateway-secret',
+    'baggage',
     'x-forwarded-host',
     'x-real-ip',
     'forwarded',

@@ -86,7 +86,8 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       t.notOk(shared?.includes(undefined), `${metadata.name} reads ConfigMaps that exist`)
       const own = container?.env?.map(({ name, value }) => [name, value ?? 'of-a-secret-of-the-cluster-with-32'])
       const env = Object.assign({}, ...(shared ?? []), Object.fromEntries(own ?? [])) as Record<string, string>
-      t.ok('REDIS_HOST' in env, `${metadata.name} knows where Redis is`)
+      for (const name of ['REDIS_HOST', 'CACHE_REDIS_URL'])
+        t.ok(name in env, `${metadata.name} knows where both Redis servers are`)
       for (const name of Object.keys(env)) t.ok(name in properties, `${metadata.name}: ${name}`)
       const config = load[metadata.name as keyof typeof load](env)
       t.match(config, { REDIS_HOST: env.REDIS_HOST, PORT: ports[metadata.name as keyof typeof ports] })
@@ -102,7 +103,11 @@ for (const [overlay, objects] of Object.entries(overlays)) {
         if (/KEY|TOKEN|PASSWORD|SECRET/.test(name)) t.equal(value, undefined, `${metadata.name}: ${name}`)
       const key = env.find(({ name }) => name === 'GEMINI_API_KEY')?.valueFrom?.secretKeyRef
       t.match(key, metadata.name === 'gateway' ? undefined : { name: 'gemini', key: 'api-key' }, metadata.name)
-      if (key && overlay === 'prod') t.not(key.optional, true, `without a key ${metadata.name} does not start`)
+      const password = env.find(({ name }) => name === 'REDIS_PASSWORD')?.valueFrom?.secretKeyRef
+      t.match(password, { name: 'redis', key: 'password' }, metadata.name)
+      if (overlay !== 'prod') continue
+      t.not(key?.optional, true, `without a key ${metadata.name} does not start`)
+      t.not(password?.optional, true, `nor without a password for Redis`)
     }
   })
 
@@ -141,7 +146,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
     const expected: Record<string, string[]> = {
       gateway: [],
       ...Object.fromEntries(services.map((name) => [name, ['gateway']])),
-      ...(overlay === 'dev' && { redis: users, emulator: services }),
+      ...(overlay === 'dev' && { redis: users, 'redis-cache': users, emulator: services }),
     }
     for (const to of pods.keys()) {
       const from = [...pods.keys()].filter((name) => mayTalk(policies, { from: pods.get(name), to: pods.get(to) }))
@@ -172,6 +177,8 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       'generate_image',
       'subtopics',
       'explanation',
+      'session',
+      'csrf-token',
     ])
       t.ok(isOpen(`/api/${url}`), url)
     for (const url of [
@@ -204,20 +211,32 @@ t.test('a field that Kubernetes does not know is found, and so is a wrong type',
   await t.rejects(validate(found), /replicas/)
 })
 
-t.test('Redis is a StatefulSet with a disk in dev, and outside in prod; the emulator is in dev alone', async (t) => {
-  const names = (objects: KubernetesObject[]) => objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
-  const [dev, prod] = [names(overlays.dev), names(overlays.prod)]
-  t.ok(dev.includes('StatefulSet redis') && dev.includes('Deployment emulator'))
-  t.same(
-    prod.filter((name) => /redis|emulator/.test(name)),
-    ['NetworkPolicy to-redis'],
-  )
-  const prodConfig = overlays.prod.filter(({ kind }) => kind === 'ConfigMap') as ConfigMap[]
-  t.notOk(
-    prodConfig.some(({ data }) => data && 'GEMINI_BASE_URL' in data),
-    'prod asks Google',
-  )
-})
+t.test(
+  'in dev one Redis has a disk and one evicts, in prod both are outside; the emulator is in dev alone',
+  async (t) => {
+    const names = (objects: KubernetesObject[]) => objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+    const [dev, prod] = [names(overlays.dev), names(overlays.prod)]
+    t.ok(dev.includes('StatefulSet redis') && dev.includes('Deployment emulator'))
+    const policies = (overlays.dev as Workload[]).flatMap(({ metadata, spec }) => {
+      const args = spec?.template?.spec?.containers?.flatMap(({ args = [] }) => args) ?? []
+      const policy = args[args.indexOf('--maxmemory-policy') + 1]
+      return args.includes('redis-server') ? [[metadata.name, policy, args[args.indexOf('--appendonly') + 1]]] : []
+    })
+    t.same(policies.sort(), [
+      ['redis', 'noeviction', 'yes'],
+      ['redis-cache', 'allkeys-lfu', 'no'],
+    ])
+    t.same(
+      prod.filter((name) => /redis|emulator/.test(name)),
+      ['NetworkPolicy to-redis'],
+    )
+    const prodConfig = overlays.prod.filter(({ kind }) => kind === 'ConfigMap') as ConfigMap[]
+    t.notOk(
+      prodConfig.some(({ data }) => data && 'GEMINI_BASE_URL' in data),
+      'prod asks Google',
+    )
+  },
+)
 
 interface Selector {
   matchLabels?: Record<string, string>

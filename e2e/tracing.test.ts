@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { processForTest } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import { fleetForTest } from './fleet.ts'
 
@@ -51,4 +52,21 @@ t.test("a request is one trace: the client's, the gateway's, the service's, cach
   t.match(whole('cache.claim'), /text-generation request.* < gateway request.* < 00f067aa0ba902b7$/)
   t.match(whole('quota.reserve'), /^text-generation cache.claim/)
   t.match(whole('gemini create_subtopics'), /^text-generation cache.claim/)
+})
+
+t.test('a collector that never answers does not keep a process from its end', async (t) => {
+  const asked = Promise.withResolvers<void>()
+  const silent = createServer(() => asked.resolve()).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => {
+    silent.closeAllConnections()
+    silent.close()
+  })
+  const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, REDIS_ENABLED: 'false', LOG_LEVEL: 'warn', DRAIN_MS: '0' }
+  const service = await processForTest(t, 'services/text-generation/src/server.ts', { env })
+  await fetch(`${service.url}/ready`)
+  const code = service.stop()
+  await asked.promise
+  t.equal(await code, 0, 'it ended by itself, and was not given up after 9.5 s')
 })

@@ -32,6 +32,7 @@ function installTestServers() {
     promtool: 'prometheus',
     nginx: 'nginx',
     'docker-compose': 'docker-compose',
+    chromium: 'chromium',
     unzip: 'unzip', // for installKubectl
   }
   const withSystemPrograms = { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin` } // as nginxForTest

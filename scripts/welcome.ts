@@ -29,6 +29,7 @@ export function welcome({ url, docsUrl, services, config }: Started): string {
   return `
   KnowAllEdge AI backend is up.
 
+    Open       ${url}/   (the learning app)
     Gateway    ${url}   (what you call; the rest is behind it)
     Docs       ${docsUrl}
     Services   text-generation ${services.textGeneration}, vision ${services.vision}, image-generation ${services.imageGeneration}

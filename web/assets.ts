@@ -62,6 +62,6 @@ function scriptOf(url: string, file: string, text: string): string {
   return script.replace(/(\bfrom\s*|\bimport\s*)(['"])([^'"./][^'"]*)\2/g, (all, keyword, quote, name) => {
     const target = modules[name]
     if (target === undefined) return all
-    return `${keyword}${quote}${posix.relative(posix.dirname(url), target)}${quote}`
+    return `${keyword}${quote}./${posix.relative(posix.dirname(url), target)}${quote}`
   })
 }

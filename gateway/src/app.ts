@@ -89,7 +89,13 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   })
   if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
   watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
-  await app.register(readiness, { service: 'gateway', checks, prefix: '/api', timeoutMs: checkTimeoutMs })
+  await app.register(readiness, {
+    service: 'gateway',
+    checks,
+    prefix: '/api',
+    timeoutMs: checkTimeoutMs,
+    reuseMs: 1_000,
+  })
   health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
   if (config.ADMIN_TOKEN !== undefined)

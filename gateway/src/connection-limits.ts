@@ -11,7 +11,7 @@ export interface ConnectionLimits {
   KEEP_ALIVE_TIMEOUT_MS: number
 }
 
-/** How often Node looks for requests that take too long: its own 30 s would triple the patience. */
+/** How often Node looks for requests that take too long: its own 30 s would triple the timeout. */
 export const serverOptions = { connectionsCheckingInterval: 1_000 }
 
 /** So that clients spread over gateways that came later. */

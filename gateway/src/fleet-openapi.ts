@@ -8,23 +8,28 @@ export interface OpenapiDocument {
 }
 
 /**
- * The services' documents and the gateway's own as one: what a client can reach through the door. A service that is
- * down keeps the paths it was last seen with.
+ * The services' documents and the gateway's own as one: what a client can reach through the gateway. A service is asked
+ * again when one of its instances has come or gone; one that is down keeps the paths it was last seen with.
  */
 export function createFleetOpenapi({ all }: Upstreams, own: () => OpenapiDocument) {
-  const lastSeen = new Map<string, Record<string, unknown>>()
+  const lastSeen = new Map<string, { paths: Record<string, unknown>; changes: number }>()
   return {
     async refresh(): Promise<void> {
       await Promise.all(
         Object.values(all).map(async (upstream) => {
+          const { name, changes } = upstream
+          if (changes > 0 && lastSeen.get(name)?.changes === changes) return
           const paths = await learningPaths(upstream)
-          if (paths) lastSeen.set(upstream.name, paths)
+          if (paths) lastSeen.set(name, { paths, changes })
         }),
       )
     },
     document(): OpenapiDocument {
       const document = own()
-      return { ...document, paths: Object.assign({}, ...lastSeen.values(), document.paths) }
+      return {
+        ...document,
+        paths: Object.assign({}, ...[...lastSeen.values()].map(({ paths }) => paths), document.paths),
+      }
     },
   }
 }

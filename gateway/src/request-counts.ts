@@ -44,7 +44,7 @@ interface Known {
 }
 
 const tryAgainMs = 500
-/** What a caller asks in this time, at the pace it has, is counted ahead; so only who asks more than ten times a second. */
+/** What a caller asks in this time, at the pace it has, is counted ahead; so only for clients with more than ten requests a second. */
 const aheadMs = 100
 /** Callers whose last count is remembered: some 5 MB. */
 const maxRemembered = 20_000
@@ -53,7 +53,7 @@ const script = readFileSync(new URL('../lua/count-requests.lua', import.meta.url
 
 /**
  * Counts requests in windows that all gateways share through Redis: one command for all that come in one turn of the event
- * loop, or while the command before is under way. For a caller who asks in haste it counts ahead, a sixteenth of what is
+ * loop, or while the command before is under way. For a high-rate client it counts ahead, a sixteenth of what is
  * left at most, and gives back with the next command what was not asked: no limit is exceeded, and one of less than sixteen
  * is never refused too early. While Redis does not answer, this gateway goes on alone from the last counts it has seen.
  */

@@ -71,8 +71,9 @@ async function allowOrigins(app: App, origins: string[]): Promise<void> {
     origin: any ? '*' : origins,
     credentials: !any, // sessions are cookies
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-    allowedHeaders: ['Content-Type', 'Authorization', 'X-API-Key', 'X-CSRF-Token', 'X-Request-Id'],
+    allowedHeaders: ['Content-Type', 'Authorization', 'X-API-Key', 'X-CSRF-Token', 'X-Request-Id', 'Prefer'],
     exposedHeaders: [
+      'Preference-Applied',
       'X-Request-Id',
       'X-Cache',
       'Retry-After',

@@ -10,11 +10,11 @@ import type { Instance, Upstream } from './upstreams.ts'
 
 /**
  * An idle connection is closed from here, and sooner than a service that drains would end it (DRAIN_MS): a request is
- * never sent into a connection that is being closed. As many as there are requests: these are bounded at the door.
+ * never sent into a connection that is being closed. As many as there are requests: overload.ts bounds these.
  */
 const connections = { connections: null, pipelining: 1, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 }
 
-/** The longest a connection may take: enough for a lost packet to be sent again, little beside the patience with an answer. */
+/** The longest a connection may take: enough for a lost packet to be sent again, little beside the timeout of an answer. */
 const connectTimeoutMs = 2_000
 
 /**
@@ -102,7 +102,10 @@ export class Sending {
   #count(exchange: Exchange | undefined): void {
     if (!exchange?.isUnderWay) return
     this.#inFlight++
-    exchange.onEnd = () => void this.#inFlight--
+    exchange.onEnd = () => {
+      this.#inFlight--
+      exchange.onEnd = () => {}
+    }
   }
 
   async close(): Promise<void> {
@@ -126,7 +129,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Of a small answer. */
   readonly #parts: Buffer[] = []
   #state: 'under way' | 'over' | 'not wanted' = 'under way'
-  /** Called once, when the service is done with it. */
+  /** The service is done with it. */
   onEnd = () => {}
 
   constructor(upstream: Upstream, job: Job) {
@@ -167,14 +170,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     const isWhole = isSmall(headers) && statusCode !== 204 && statusCode !== 304
     const body = isWhole ? nothing : new AnswerBody(controller)
     this.#answer = { statusCode, headers, body }
-    if (String(headers['content-type']).startsWith('text/event-stream')) this.#leaveFlight()
+    // A client that waits in line for minutes costs next to nothing, and takes no place from others.
+    if (String(headers['content-type']).startsWith('text/event-stream')) this.onEnd()
     if (!isWhole) this.#job.answered(null, this.#answer)
-  }
-
-  /** A client that waits in line for minutes costs next to nothing, and takes no place from others. */
-  #leaveFlight(): void {
-    this.onEnd()
-    this.onEnd = () => {}
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

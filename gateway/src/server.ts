@@ -1,6 +1,6 @@
 import { quotaChecks, quotaOptions, redisDisabled } from '@knowalledge/generation/quota'
 import { createQuotaClient } from '@knowalledge/quota-client'
-import { connectRedis, redisFaults } from '@knowalledge/redis-kit'
+import { cacheRedisConfig, connectRedis, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache } from '@knowalledge/response-cache'
 import { createLogger, serve, start, startTracing } from '@knowalledge/service-kit'
 import { buildApp } from './app.ts'
@@ -14,7 +14,7 @@ await start(async () => {
   const faults = redisFaults(logger)
   const quota = createQuotaClient({ redis, ...quotaOptions(config), role: 'observer', onFault: faults.of('quota') })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
-  const cacheRedis = await connectRedis(config, { log: logger })
+  const cacheRedis = await connectRedis(cacheRedisConfig(config), { log: logger })
   const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
   const app = await buildApp({
     config,

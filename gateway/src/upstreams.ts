@@ -16,6 +16,8 @@ export interface Instance {
 export interface Upstream {
   readonly name: ServiceName
   readonly urls: readonly string[]
+  /** Grows when an instance comes or goes; 0 while none is watched. */
+  readonly changes: number
   /**
    * The least busy instance that takes requests, in turn among equals; when none is known to take any, one of the others.
    * Never one of `tried`: undefined when all were.
@@ -72,6 +74,10 @@ class BalancedUpstream implements Upstream {
     this.#instances = this.urls.map((url) => new WatchedInstance(url, clock))
   }
 
+  get changes(): number {
+    return this.#instances.reduce((sum, { changes }) => sum + changes, 0)
+  }
+
   next(tried: readonly Instance[]): Instance | undefined {
     let best: WatchedInstance | undefined
     for (const instance of this.#instances) {
@@ -94,6 +100,8 @@ class WatchedInstance implements Instance {
   readonly url: string
   inFlight = 0
   lastTurn = 0
+  changes = 0
+  #wasReady: boolean | undefined
   readonly #clock: () => number
   #leftOutUntilMs = Number.NEGATIVE_INFINITY
 
@@ -116,8 +124,10 @@ class WatchedInstance implements Instance {
   }
 
   async check({ intervalMs, signal }: Checking): Promise<void> {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(2 * intervalMs)])
-    const isReady = await answersWith200(`${this.url}/ready`, patience)
+    const timeout = AbortSignal.any([signal, AbortSignal.timeout(2 * intervalMs)])
+    const isReady = await answersWith200(`${this.url}/ready`, timeout)
+    if (isReady !== this.#wasReady) this.changes++
+    this.#wasReady = isReady
     this.#leftOutUntilMs = isReady ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 

@@ -10,7 +10,7 @@ const path = '/api/admin/cache/invalidate'
 const authorization = `Bearer ${token}`
 
 t.test('drops by operation, by topic, or by both at once', async (t) => {
-  const { cache, post } = await gatewayForTest(t, { ADMIN_TOKEN: token })
+  const { cache, post, logged } = await gatewayForTest(t, { ADMIN_TOKEN: token })
   const entries = [
     { operation: 'create_subtopics', topic: 'Light' },
     { operation: 'create_presentation', topic: 'light' },
@@ -34,6 +34,10 @@ t.test('drops by operation, by topic, or by both at once', async (t) => {
       JSON.stringify(body),
     )
   }
+  t.match(
+    logged.filter(({ audit }) => audit),
+    table.map(() => ({ audit: 'cache_invalidate', address: '127.0.0.1', request_id: String })),
+  )
 })
 
 t.test('a wrong or missing token is a 401, and bad input a 400', async (t) => {

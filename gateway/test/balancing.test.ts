@@ -42,7 +42,7 @@ t.test('an instance that is not ready is left out, and taken back when it is', a
   t.equal(await becomes(ask, 'ab'), 'ab')
 })
 
-t.test('with no instance ready all are tried: a wrong check must not close the door', async (t) => {
+t.test('with no instance ready all are tried: a wrong check must not refuse everybody', async (t) => {
   const a = await instanceForTest(t, 'a')
   a.state.ready = false
   const { post } = await gatewayForTest(t, { TEXT_GENERATION_URL: a.url, UPSTREAM_CHECK_MS: '20' })
@@ -92,7 +92,7 @@ t.test('what may have been processed is never sent again: a connection that brea
   }
 })
 
-t.test('an instance that takes no connection is given up long before the patience with an answer ends', async (t) => {
+t.test('an instance that takes no connection is given up long before the timeout of an answer', async (t) => {
   const a = await instanceForTest(t, 'a')
   const TEXT_GENERATION_URL = `${await fullBacklogForTest(t)},${a.url}`
   const { post } = await gatewayForTest(t, { TEXT_GENERATION_URL, UPSTREAM_TIMEOUT_MS: '60000' })

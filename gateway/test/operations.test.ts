@@ -66,6 +66,33 @@ t.test('health and ready tell of the gateway and of every service', async (t) =>
   })
 })
 
+t.test(
+  'ready and the documents ask the services once, and again after a second or when an instance has come or gone',
+  async (t) => {
+    const asked: string[] = []
+    const state = { ready: true }
+    const TEXT_GENERATION_URL = await serviceForTest(t, (request, response) => {
+      asked.push(request.url ?? '')
+      response.writeHead(state.ready ? 200 : 503).end('{"paths":{"/api/subtopics":{}}}')
+    })
+    const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL })
+    for (let n = 0; n < 5; n++) t.match(await (await fetch(`${url}/api/ready`)).json(), { status: 'degraded' })
+    t.equal(asked.filter((path) => path === '/ready').length, 2, 'for the service, and for whether any is there')
+
+    const watched = await gatewayForTest(t, { TEXT_GENERATION_URL, UPSTREAM_CHECK_MS: '20' })
+    const documents = async () => {
+      await fetch(`${watched.url}/openapi.json`)
+      return asked.filter((path) => path === '/openapi.json').length
+    }
+    t.same([await documents(), await documents(), await documents()], [1, 1, 1])
+    state.ready = false
+    while ((await documents()) === 1);
+    state.ready = true
+    const before = await documents()
+    while ((await documents()) === before);
+  },
+)
+
 t.test('one service down is degraded, all down is not ready', async (t) => {
   const live = await serviceForTest(t, json({}))
   const one = await gatewayForTest(t, { VISION_URL: live })

@@ -241,14 +241,14 @@ t.test('an upload that expects 100-continue, as curl sends it, is passed on', as
   t.equal(await text(response), 'undefined 5')
 })
 
-t.test('anything else ends at the door', async (t) => {
+t.test('anything else ends at the gateway', async (t) => {
   let calls = 0
   const TEXT_GENERATION_URL = await serviceForTest(t, (_request, response) => {
     calls++
     response.end()
   })
   const { url, post } = await gatewayForTest(t, { TEXT_GENERATION_URL })
-  for (const path of ['/', '/api', '/api/create_subtopics/extra', '/api/unknown', '/admin']) {
+  for (const path of ['/api', '/api/create_subtopics/extra', '/api/unknown', '/admin']) {
     const reply = await post(path)
     t.equal(reply.status, 404, path)
     t.match(await reply.json(), { error: 'not_found' }, path)

@@ -7,7 +7,7 @@ import { type Counted, RequestCounts } from '../src/request-counts.ts'
 
 const window = { key: 'someone', windowMs: 60_000, max: 1_000 }
 
-/** Patient, where it is not patience that is tried: a busy machine's Redis is late at times. */
+/** A long timeout for tests that are not about timeouts: a busy machine's Redis is late at times. */
 function countsForTest(t: Test, redis?: Redis, answerWithinMs = 10_000) {
   const faults: string[] = []
   const clock = { nowMs: 0 }
@@ -81,26 +81,29 @@ t.test('two that count in one Redis count together, and other deployments apart'
   t.match(counted, { count: 1 })
 })
 
-t.test('who asks in haste is counted ahead, and what was not asked is given back with the next command', async (t) => {
-  const server = await redisServerForTest(t)
-  const redis = server.connect()
-  const { add, clock } = countsForTest(t, redis)
-  const inRedis = async () => Number(await redis.get('{requests:test}:someone'))
-  await add()
-  clock.nowMs = 1_000
-  t.match(await add(), { count: 2 })
-  t.equal(await inRedis(), 2, 'one in a second is no haste')
-  clock.nowMs = 1_001
-  t.match(await add(), { count: 3, endsInMs: Number })
-  t.equal(await inRedis(), 3 + 62, 'a sixteenth of what is left')
-  const commands = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1])
-  const before = await commands()
-  for (let n = 4; n <= 40; n++) t.match(await add(), { count: n })
-  t.equal(await commands(), before, 'nobody asks Redis')
-  clock.nowMs = 10_000
-  t.match(await add(), { count: 41 })
-  t.equal(await inRedis(), 41, 'the rest was given back')
-})
+t.test(
+  'requests of a high-rate client are counted ahead, and unused ones are given back with the next command',
+  async (t) => {
+    const server = await redisServerForTest(t)
+    const redis = server.connect()
+    const { add, clock } = countsForTest(t, redis)
+    const inRedis = async () => Number(await redis.get('{requests:test}:someone'))
+    await add()
+    clock.nowMs = 1_000
+    t.match(await add(), { count: 2 })
+    t.equal(await inRedis(), 2, 'one in a second is no haste')
+    clock.nowMs = 1_001
+    t.match(await add(), { count: 3, endsInMs: Number })
+    t.equal(await inRedis(), 3 + 62, 'a sixteenth of what is left')
+    const commands = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1])
+    const before = await commands()
+    for (let n = 4; n <= 40; n++) t.match(await add(), { count: n })
+    t.equal(await commands(), before, 'nobody asks Redis')
+    clock.nowMs = 10_000
+    t.match(await add(), { count: 41 })
+    t.equal(await inRedis(), 41, 'the rest was given back')
+  },
+)
 
 t.test('two gateways that count ahead let in as many as the limit says, and not one more', async (t) => {
   const server = await redisServerForTest(t)

@@ -89,7 +89,7 @@ t.test('a preflight is answered before anybody asks who it is', async (t) => {
   t.match(Object.fromEntries(allowed.headers), {
     'access-control-allow-origin': page,
     'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
-    'access-control-allow-headers': 'Content-Type, Authorization, X-API-Key, X-CSRF-Token, X-Request-Id',
+    'access-control-allow-headers': 'Content-Type, Authorization, X-API-Key, X-CSRF-Token, X-Request-Id, Prefer',
     'access-control-max-age': '600',
     vary: 'Origin',
   })

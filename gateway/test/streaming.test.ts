@@ -107,7 +107,7 @@ t.test('events pass as they come: the head before the first, the first before th
 const worst = (logged: LogLine[]) => Math.max(...logged.map(({ level }) => level))
 const info = 30
 
-t.test('a client that goes away while it waits cancels what was asked for it, and that is no error', async (t) => {
+t.test('a client that goes away while it waits cancels its request, and that is no error', async (t) => {
   for (const method of ['GET', 'POST']) {
     const { url: TEXT_GENERATION_URL, exchange } = await conductedForTest(t)
     const { url, logged } = await gatewayForTest(t, { TEXT_GENERATION_URL })
@@ -187,3 +187,24 @@ async function stalls(figure: () => number): Promise<void> {
     since = Date.now()
   }
 }
+
+t.test('a stream of events takes no place in flight: clients may wait in line for minutes', async (t) => {
+  const TEXT_GENERATION_URL = await serviceForTest(t, ({ headers }, response) => {
+    if (headers.accept !== 'text/event-stream') return void response.end('{}')
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('event: waiting\ndata: {}\n\n')
+  })
+  const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL, MAX_IN_FLIGHT: '1' })
+  const post = (headers: Record<string, string> = {}) =>
+    fetch(`${url}/api/create_subtopics`, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+  for (const _ of [1, 2, 3]) {
+    const stream = await post({ accept: 'text/event-stream' })
+    t.equal(stream.status, 200)
+    t.ok((await stream.body?.getReader().read())?.value)
+  }
+  t.equal((await post()).status, 200)
+  t.equal((await post()).status, 200, 'and its end gives no place back twice')
+})

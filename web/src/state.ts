@@ -69,7 +69,7 @@ export const page = signal<Page>(restored(history.state))
 /** What runs besides explanations: it fills the view that asked for it. */
 export const task = signal<{ kind: 'subtopics' | 'photo'; wait?: Wait | undefined; failure?: Failure } | null>(null)
 export const photoUrl = signal<string | null>(null)
-/** Set when the server wants to know who asks; called again after the sign-in. */
+/** Set when the server requires a sign-in; called again after the sign-in. */
 export const signIn = signal<{ again: () => void } | null>(null)
 /** Ticks while a countdown is shown. */
 export const nowMs = signal(Date.now())
@@ -85,6 +85,8 @@ export function update(change: Partial<Page>): void {
 export function updateItem(name: string, change: Partial<Item>): void {
   const { items } = page.value
   update({ items: { ...items, [name]: { ...(items[name] ?? { status: 'queued' }), ...change } } })
+  // A reload keeps nothing that is saved only while the page is left.
+  if (change.status === 'done' || change.image?.status === 'done') save()
 }
 
 /** Shows another view as a new history entry. */

@@ -35,7 +35,7 @@ export function preferredLanguage(): string {
 
 export async function speak(language: string): Promise<void> {
   if (language === 'en') t.value = en
-  else t.value = { ...en, ...((await import(`./texts/${language}.ts`)) as { default: Texts }).default }
+  else t.value = ((await import(`./texts/${language}.ts`)) as { default: Texts }).default
   document.documentElement.lang = language
   document.documentElement.dir = rightToLeft.has(language) ? 'rtl' : 'ltr'
 }

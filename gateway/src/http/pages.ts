@@ -1,4 +1,4 @@
-import type { App } from '@knowalledge/service-kit'
+import { type App, isKnownToClient } from '@knowalledge/service-kit'
 import { loadAssets } from '@knowalledge/web'
 
 /** Scripts, styles and images of this origin only, and nothing inline. `blob:` is for previews of photos. */
@@ -16,11 +16,12 @@ const contentSecurityPolicy = [
 /** `GET /`: the learning app, with its scripts and styles below `/assets/`. Browsers ask each time whether it changed. */
 export function pages(app: App): void {
   for (const [path, { type, etag, body, gzipped }] of loadAssets()) {
-    app.get(`/${path}`, { config: { quiet: true }, schema: { hide: true } }, async ({ headers }, reply) => {
+    app.get(`/${path}`, { config: { quiet: true }, schema: { hide: true } }, async (request, reply) => {
       reply.headers({ 'cache-control': 'no-cache', etag, vary: 'Accept-Encoding' })
-      if (headers['if-none-match'] === etag) return reply.code(304).send()
+      // Of a 304 too: its headers replace those that the browser has kept, and a reloaded page would load nothing.
       if (path === '') reply.header('content-security-policy', contentSecurityPolicy)
-      const isGzipped = /\bgzip\b/.test(headers['accept-encoding'] ?? '')
+      if (isKnownToClient(request, etag)) return reply.code(304).send()
+      const isGzipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')
       if (isGzipped) reply.header('content-encoding', 'gzip')
       return reply.type(type).send(isGzipped ? gzipped : body)
     })

@@ -29,6 +29,9 @@ export interface NewKey {
 }
 
 const keysName = 'gateway:keys'
+/** What was done with keys, newest last. */
+const auditName = 'gateway:audit'
+const maxAudited = 10_000
 const tenantName = (tenant: string) => `gateway:tenant:${tenant}`
 
 /** API keys and tenants' limits in Redis: one hash of keys by public id, one of limits for each tenant. */
@@ -55,7 +58,9 @@ export class ApiKeys {
       expiresAtMs,
     }
     const isNew = await this.#redis.hsetnx(keysName, key.id, JSON.stringify(key))
-    return isNew === 1 ? { secret, key } : this.create({ tenant, name, expiresAtMs }) // the id was taken: one in 2⁶⁴
+    if (isNew !== 1) return await this.create({ tenant, name, expiresAtMs }) // the id was taken: one in 2⁶⁴
+    await this.#audit({ action: 'create', key: key.id, tenant })
+    return { secret, key }
   }
 
   /** The key of this id with its tenant's limits, unless it is unknown, revoked or expired. */
@@ -79,7 +84,9 @@ export class ApiKeys {
 
   /** False when there is no such key. */
   async revoke(id: string): Promise<boolean> {
-    return (await this.#redis.hdel(keysName, id)) === 1
+    const isRevoked = (await this.#redis.hdel(keysName, id)) === 1
+    if (isRevoked) await this.#audit({ action: 'revoke', key: id })
+    return isRevoked
   }
 
   async limitsOf(tenant: string): Promise<TenantLimits> {
@@ -93,5 +100,20 @@ export class ApiKeys {
     const taken = Object.keys(limits).filter((name) => !set.some(([kept]) => kept === name))
     if (set.length > 0) await this.#redis.hset(tenantName(tenant), Object.fromEntries(set))
     if (taken.length > 0) await this.#redis.hdel(tenantName(tenant), ...taken)
+    if (set.length + taken.length > 0) await this.#audit({ action: 'limits', tenant, limits: JSON.stringify(limits) })
+  }
+
+  /** Keys created and revoked and limits changed, the newest 10,000 or so, the oldest first. */
+  async audit(): Promise<Record<string, string>[]> {
+    const entries = await this.#redis.xrange(auditName, '-', '+')
+    return entries.map(([, fields]) => {
+      const pairs = fields.flatMap((name, at) => (at % 2 === 0 ? [[name, fields[at + 1] as string]] : []))
+      return Object.fromEntries(pairs)
+    })
+  }
+
+  async #audit(event: Record<string, string>): Promise<void> {
+    const fields = Object.entries({ at: new Date(this.#clock()).toISOString(), ...event }).flat()
+    await this.#redis.xadd(auditName, 'MAXLEN', '~', maxAudited, '*', ...fields)
   }
 }

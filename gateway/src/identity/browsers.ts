@@ -2,7 +2,6 @@ import { createHmac, randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { isSameDigest } from './secrets.ts'
 
-const cookiePattern = /(?:^|; ?)kae_browser=([\w-]{22})\.([\w-]{43})(?:;|$)/
 const maxAgeSeconds = 86_400
 
 export interface BrowserOptions {
@@ -17,6 +16,9 @@ export interface BrowserOptions {
 export function identifyBrowsers(scope: FastifyInstance, { SESSION_SECRET, COOKIE_SECURE }: BrowserOptions): void {
   const secret = SESSION_SECRET ?? randomBytes(32)
   const signatureOf = (id: string) => createHmac('sha256', secret).update(`browser:${id}`).digest('base64url')
+  // A browser takes a `__Host-` cookie from this very host and over HTTPS only, so that no neighbour can plant one.
+  const name = COOKIE_SECURE ? '__Host-kae_browser' : 'kae_browser'
+  const cookiePattern = new RegExp(`(?:^|; ?)${name}=([\\w-]{22})\\.([\\w-]{43})(?:;|$)`)
   const attributes = `Max-Age=${maxAgeSeconds}; Path=/; HttpOnly; SameSite=Lax${COOKIE_SECURE ? '; Secure' : ''}`
   scope.addHook('onRequest', (request, reply, done) => {
     const { cookie = '', origin } = request.headers
@@ -24,7 +26,7 @@ export function identifyBrowsers(scope: FastifyInstance, { SESSION_SECRET, COOKI
     if (id !== undefined && isSameDigest(signature, signatureOf(id))) request.caller.browser = id
     else if (request.method === 'POST' && origin !== undefined) {
       const newId = randomBytes(16).toString('base64url')
-      reply.header('set-cookie', `kae_browser=${newId}.${signatureOf(newId)}; ${attributes}`)
+      reply.header('set-cookie', `${name}=${newId}.${signatureOf(newId)}; ${attributes}`)
     }
     done()
   })

@@ -18,7 +18,7 @@ export const sessionCookie = 'kae_session'
 /** What keys and sessions are kept in. */
 export interface IdentityBacking {
   redis: Redis | Cluster
-  /** Told by each part that goes on without Redis, and when it is back. Default: nobody is told. */
+  /** Notified when a part enters degraded mode and leaves it. Default: not at all. */
   faultsOf?: (part: string) => LookupOptions<unknown>['onFault']
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number

@@ -15,12 +15,14 @@ export type KeysCommand =
   | { name: 'limits'; tenant: string; limits: LimitChanges }
   | { name: 'list'; json: boolean }
   | { name: 'revoke'; id: string }
+  | { name: 'audit' }
 
 const usage = `Usage:
   npm run keys -- create --tenant <id> [--name <text>] [--expires-in-days <n>] [--rpm <n>] [--rpd <n>] [--tpm <n>] [--tpd <n>]
   npm run keys -- limits --tenant <id> [--rpm <n>] [--rpd <n>] [--tpm <n>] [--tpd <n>]
   npm run keys -- list [--json]
   npm run keys -- revoke <id>
+  npm run keys -- audit
 
 A key expires after 365 days if nothing else is said. Limits are the tenant's, shared by all of its keys; "none" takes one
 away. Redis is found by the REDIS_* settings.`
@@ -37,6 +39,7 @@ const flagsOf: Record<KeysCommand['name'], NonNullable<ParseArgsConfig['options'
   limits: { tenant: text, ...limitFlags },
   list: { json: { type: 'boolean' } },
   revoke: {},
+  audit: {},
 }
 
 type Flags = ReturnType<typeof parseArgs>['values']
@@ -67,6 +70,8 @@ export function parseKeysCommand([name = '', ...rest]: string[]): KeysCommand {
       return { name: command, json: flags.json === true }
     case 'revoke':
       return { name: command, id: idIn(operands) }
+    case 'audit':
+      return { name: command }
   }
 }
 

@@ -15,7 +15,7 @@ export interface KeysContext {
 
 const dayMs = 86_400_000
 
-/** Does what was asked for, and tells of it. Throws ArgumentsError when there is no such key. */
+/** Carries a command out and describes the result. Throws ArgumentsError when there is no such key. */
 export async function runKeysCommand(command: KeysCommand, context: KeysContext): Promise<Said> {
   switch (command.name) {
     case 'create':
@@ -24,6 +24,8 @@ export async function runKeysCommand(command: KeysCommand, context: KeysContext)
       return { note: await changeLimits(command, context) }
     case 'list':
       return list(command, context)
+    case 'audit':
+      return { out: (await context.keys.audit()).map((event) => JSON.stringify(event)).join('\n') }
     case 'revoke':
       if (!(await context.keys.revoke(command.id)))
         throw new ArgumentsError(`There is no key ${command.id}: \`list\` shows those that there are.`)

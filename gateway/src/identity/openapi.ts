@@ -43,7 +43,7 @@ function secured(method: string, operation: Operation): Operation & { security?:
   const refusals = {
     401: refusal('No valid key or session'),
     ...(method === 'post' ? { 403: refusal('A session without a valid X-CSRF-Token') } : {}),
-    503: refusal('It cannot be checked who asks, or a service is down'),
+    503: refusal('The key or session cannot be checked, or a service is down'),
   }
   return { ...operation, security: [...byKey, ...bySession], responses: { ...refusals, ...operation.responses } }
 }

@@ -5,7 +5,7 @@ const varyOn = ['Authorization', 'Cookie', 'X-API-Key']
 
 /**
  * What needs a key or a session must not lie in a cache that others share, so `public` becomes `private` here: the
- * services do not know who asks. A browser may keep its own copy.
+ * services do not know the client. A browser may keep its own copy.
  */
 export function keepAnswersPrivate(scope: FastifyInstance): void {
   scope.addHook('onSend', (_request, reply, _payload, done) => {

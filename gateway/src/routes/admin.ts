@@ -68,6 +68,7 @@ export function admin(app: App, { token, failedLogins, cache }: AdminOptions): v
           { cause },
         )
       })
+      request.log.info({ audit: 'cache_invalidate', address: request.caller.address, ...request.body }, 'admin call')
       return { invalidated: request.body }
     },
   )

@@ -25,7 +25,10 @@ t.test("a page's first POST gives its browser an id, by which services know it f
   const { ask } = await gatewayBeforeEcho(t, { SESSION_SECRET: sessionSecret, GATEWAY_SECRET: gatewaySecret })
   const first = await ask(page)
   t.match(first, { client: null, secret: gatewaySecret })
-  t.match(first.cookie, /^kae_browser=[\w-]{22}\.[\w-]{43}; Max-Age=86400; Path=\/; HttpOnly; SameSite=Lax; Secure$/)
+  t.match(
+    first.cookie,
+    /^__Host-kae_browser=[\w-]{22}\.[\w-]{43}; Max-Age=86400; Path=\/; HttpOnly; SameSite=Lax; Secure$/,
+  )
   const cookie = cookieOf(first.cookie)
   const [, id] = /=([\w-]{22})\./.exec(cookie) ?? []
   t.match(await ask({ ...page, cookie: `a=b; ${cookie}; c=d` }), { client: id, cookie: null })
@@ -35,21 +38,28 @@ t.test("a page's first POST gives its browser an id, by which services know it f
   t.match(await askOther({ cookie }), { client: id }, 'at every gateway with the secret')
 })
 
+t.test('with COOKIE_SECURE=false the cookie works over plain HTTP, and has no prefix', async (t) => {
+  const { ask } = await gatewayBeforeEcho(t, { COOKIE_SECURE: 'false' })
+  const { cookie } = await ask(page)
+  t.match(cookie, /^kae_browser=[\w.-]+; Max-Age=86400; Path=\/; HttpOnly; SameSite=Lax$/)
+  t.match(await ask({ cookie: cookieOf(cookie) }), { client: /^[\w-]{22}$/ })
+})
+
 t.test('an id that no gateway signed is none, and neither is what a client says it is', async (t) => {
   const { ask } = await gatewayBeforeEcho(t)
   const cookie = cookieOf((await ask(page)).cookie)
   const forged = [
-    'kae_browser=',
-    `kae_browser=${'a'.repeat(22)}.${'b'.repeat(43)}`,
+    '__Host-kae_browser=',
+    `__Host-kae_browser=${'a'.repeat(22)}.${'b'.repeat(43)}`,
     cookie.replace('=', '=A').slice(0, -1),
     `${cookie}x`,
     cookie.slice(0, cookie.indexOf('.')),
     `x${cookie}`,
-    'kae_browser=%',
+    '__Host-kae_browser=%',
   ]
   for (const one of forged) {
     const answer = await ask({ ...page, cookie: one, 'x-client': 'forged', 'x-gateway-secret': 'forged' })
-    t.match(answer, { client: null, secret: null, cookie: /^kae_browser=/ }, one)
+    t.match(answer, { client: null, secret: null, cookie: /^__Host-kae_browser=/ }, one)
   }
 })
 

@@ -38,6 +38,18 @@ t.test('a key is made, listed without its secret, and revoked', async (t) => {
     for (const secret of [made.out.trim(), again.out.trim()]) t.notOk((out + note).includes(secret.slice(4)))
 
   t.match(await keys(['revoke', second.slice(0, 16)], env), { code: 0, out: '', note: /Revoked/ })
+  const audited = (await keys(['audit'], env)).out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object)
+  t.match(audited, [
+    { at: /^\d{4}-.*Z$/, action: 'limits', tenant: 'school-a', limits: '{"rpm":5}' },
+    { action: 'create', key: first.slice(0, 16), tenant: 'school-a' },
+    { action: 'limits' },
+    { action: 'create', key: second.slice(0, 16) },
+    { action: 'limits' },
+    { action: 'revoke', key: second.slice(0, 16) },
+  ])
   t.match(await keys(['revoke', second.slice(0, 16)], env), { code: 1, out: '', note: /There is no key/ })
   t.equal((JSON.parse((await keys(['list', '--json'], env)).out) as []).length, 1)
 })

@@ -1,7 +1,14 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
 import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
-import { connectRedis, type RedisConnection, redisFaults } from '@knowalledge/redis-kit'
+import {
+  cacheRedisConfig,
+  connectRedis,
+  type RedisConnection,
+  redisFaults,
+  remedyFor,
+  type UnavailableCause,
+} from '@knowalledge/redis-kit'
 import { createResponseCache, type ResponseCache } from '@knowalledge/response-cache'
 import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
 import { type ClientBudget, createClientBudget } from './client-budget.ts'
@@ -19,6 +26,7 @@ export interface Backends {
   checks: Record<string, ReadyCheck>
   /** For the metrics: how quota and cache find Redis. Absent without it. */
   redisCircuit?: (() => CircuitState) | undefined
+  isCacheWritable?: (() => boolean) | undefined
   /** The quota's connection (absent without Redis) and the process's log of faults, for other clients in this process. */
   shared: { redis: RedisConnection | undefined; faultsOf: ReturnType<typeof redisFaults>['of'] }
   close(): Promise<void>
@@ -29,10 +37,10 @@ const cacheCommandTimeoutMs = 250
 
 /** Connects the backends of a process. It starts without a Redis that cannot be reached, and is degraded until it can. */
 export async function openBackends(config: ServiceConfig, log: Logger): Promise<Backends> {
-  // Two connections: a large cached picture must not delay a reservation.
+  // Two connections, to one server or two: a large cached picture must not delay a reservation.
   const [quotaRedis, cacheRedis] = await Promise.all([
     connectRedis(config, { log }),
-    connectRedis(config, { log, commandTimeoutMs: cacheCommandTimeoutMs }),
+    connectRedis(cacheRedisConfig(config), { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
   const options = quotaOptions(config)
@@ -70,13 +78,26 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
     gemini,
     checks: {
       ...(quotaRedis ? quotaChecks(quota, { isObserver: false }) : { redis: redisDisabled }),
+      ...(cacheRedis && { cache: cacheCheck(() => faults.causeOf('cache')) }),
       gemini: geminiCheck(apiKey !== undefined),
     },
     redisCircuit: quotaRedis && faults.circuit,
+    isCacheWritable: cacheRedis && (() => faults.causeOf('cache') === undefined),
     shared: { redis: quotaRedis, faultsOf: faults.of },
     async close() {
       await Promise.all([quota.close(), cache.close(), gemini.close()])
       for (const redis of [quotaRedis, cacheRedis]) redis?.disconnect()
+    },
+  }
+}
+
+/** Without its Redis the cache goes on in memory: slower and not shared. */
+function cacheCheck(causeNow: () => UnavailableCause | undefined): ReadyCheck {
+  return {
+    required: false,
+    async check() {
+      const cause = causeNow()
+      return cause ? { status: cause, ok: false, remedy: remedyFor(cause) } : { status: 'healthy', ok: true }
     },
   }
 }
@@ -95,6 +116,8 @@ function cacheOptions(config: ServiceConfig) {
     staleTtlMs: config.CACHE_STALE_TTL_SECONDS * 1000,
     maxItems: config.CACHE_MAX_ITEMS,
     maxBytes: config.CACHE_MAX_MEGABYTES * 1024 * 1024,
+    maxLargeValues: config.CACHE_REDIS_MAX_IMAGES,
+    maxLargeBytes: config.CACHE_REDIS_MAX_IMAGE_MEGABYTES * 1024 * 1024,
     encodeError,
     decodeError,
   }

@@ -39,14 +39,12 @@ export async function reserve(
     const share = client && (await budget?.take(client, amount, wait !== undefined))
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
-      const verdict = wait
-        ? await inLine(wait, { ...amount, tenant, client: client?.id }, { quota, metrics, signal }).catch(
-            async (error) => {
-              await share?.giveBack(amount)
-              throw error
-            },
-          )
-        : await quota.reserve({ ...amount, tenant })
+      const request = { ...amount, tenant, client: client?.id }
+      const reserving = wait ? inLine(wait, request, { quota, metrics, signal }) : quota.reserve(request)
+      const verdict = await reserving.catch(async (error) => {
+        await share?.giveBack(amount)
+        throw error
+      })
       const leftMs = giveUpAtMs - performance.now()
       if (wait || !isShort(verdict, leftMs) || leftMs <= 0 || signal.aborted) {
         if (share && verdict.granted) return { ...verdict, reservation: ofShare(verdict.reservation, share.giveBack) }

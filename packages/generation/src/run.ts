@@ -115,11 +115,9 @@ export class Run<T> {
     const inTime = () => AbortSignal.any([unwanted, AbortSignal.timeout(timeoutMs)])
     let signal = inTime()
     const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, none: 0 }
-    // The time in line is the client's and not the call's.
     const reserveAgain = async () => {
-      if (!this.#context.wait) return await this.#reserve(signal)
-      const reservation = await this.#reserve(unwanted)
-      signal = inTime()
+      const reservation = await this.#reserve(this.#context.wait ? unwanted : signal)
+      if (this.#context.wait) signal = inTime() // the time in line is the client's and not the call's
       return reservation
     }
     let reservation = grouped ?? (await reserveAgain())
@@ -145,8 +143,7 @@ export class Run<T> {
   }
 
   #waitMs(): number {
-    const { wait } = this.#context
-    return wait ? Math.max(0, Math.ceil(wait.untilMs - performance.now())) : 0
+    return Math.max(0, Math.ceil((this.#context.wait?.untilMs ?? 0) - performance.now()))
   }
 
   async #reserve(signal: AbortSignal): Promise<Reservation> {

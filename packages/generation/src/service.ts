@@ -48,7 +48,7 @@ export async function createGenerationApp(
   options: GenerationAppOptions,
 ): Promise<{ app: App; tools: GenerationTools }> {
   const { service, description, model, operations, config, backends, logger } = options
-  const { quota, budget, cache, gemini, checks, redisCircuit } = backends
+  const { quota, budget, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
   const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service,
@@ -59,6 +59,7 @@ export async function createGenerationApp(
     quota: () => quota.usage(),
     cacheItems: () => cache.counts(),
     redisCircuit,
+    isCacheWritable,
   })
   await app.register(utf8Json)
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)

@@ -18,6 +18,19 @@ const cacheSettings = {
     minimum: 1,
     maximum: 65_536,
   }),
+  CACHE_REDIS_MAX_IMAGES: setting.wholeNumber(
+    'Images kept in Redis (values over 64 KiB); the oldest are deleted first',
+    {
+      default: 100,
+      minimum: 1,
+      maximum: 100_000,
+    },
+  ),
+  CACHE_REDIS_MAX_IMAGE_MEGABYTES: setting.wholeNumber('Memory of Redis that these images may take', {
+    default: 128,
+    minimum: 1,
+    maximum: 1_048_576,
+  }),
 }
 
 const geminiSettings = {

@@ -41,7 +41,7 @@ export interface Quality {
   content: ContentType
   /** 0 to 1. */
   score: number
-  issues: { type: string }[]
+  issues: readonly { type: string }[]
   /** How many items can be shown. */
   generated?: number
 }

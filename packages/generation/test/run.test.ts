@@ -16,7 +16,7 @@ t.test('a new question costs one request and the tokens really used; the same ag
     cached: false,
     fromFallback: false,
   })
-  const same = specOf('  LIGHT ', spec.call)
+  const same = specOf('  Light\n', spec.call)
   t.same(await generation.run(same, contextOf()), {
     value: 'answer 1',
     layer: 'memory',
@@ -336,4 +336,23 @@ t.test('what is reserved learns from what is used, unless told not to', async (t
     if (adaptiveEstimates) t.ok(reserved < 1_000, `${reserved} tokens, on the way from 1,500 to 400`)
     else t.equal(reserved, 1_500)
   }
+})
+
+t.test('what the check of an answer found is in the metrics, for an unusable answer too', async (t) => {
+  const { generation, metrics } = generationForTest(t)
+  const quality = { content: 'subtopics', score: 0.5, issues: [{ type: 'too_few' }] } as const
+  const usable = specOf('Light', async () => answerOf('x'), {
+    accept: () => ({ value: 'x', passed: true, quality: { ...quality, generated: 7 } }),
+  })
+  const unusable = specOf('Dark', async () => answerOf('x'), {
+    accept() {
+      throw new UnusableAnswer('none can be shown', quality)
+    },
+  })
+  await generation.run(usable, contextOf())
+  await t.rejects(generation.run(unusable, contextOf()))
+  const text = await metrics.registry.metrics()
+  t.match(text, /^subtopics_generated_total 7$/m)
+  t.match(text, /^validation_failures_total\{validator="subtopics",issue_type="too_few"\} 2$/m)
+  t.match(text, /^content_quality_score_count\{content_type="subtopics"\} 2$/m)
 })

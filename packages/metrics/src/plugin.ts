@@ -98,13 +98,15 @@ function remembered<T>(made: Map<string, T>, name: string, make: () => T): T {
 }
 
 /** What is read when scraped, and not recorded when it happens. */
-function scrapeRefresh({ metrics, quota, cacheItems, redisCircuit }: MetricsPluginOptions): () => Promise<void> {
+function scrapeRefresh(options: MetricsPluginOptions): () => Promise<void> {
+  const { metrics, quota, cacheItems, redisCircuit, isCacheWritable } = options
   const items = cacheItemsGauge(metrics.registry)
   const writableGauge = redisCircuit && redisWritableGauge(metrics.registry)
   const refreshQuota = quota && createQuotaRefresh(metrics.registry, quota)
   return async () => {
     const { degraded, writable } = (await refreshQuota?.()) ?? { degraded: false, writable: false }
     if (refreshQuota) writableGauge?.set({ store: 'quota' }, writable ? 1 : 0)
+    if (isCacheWritable) writableGauge?.set({ store: 'cache' }, isCacheWritable() ? 1 : 0)
     if (redisCircuit) metrics.circuitBreakerState('redis', degraded ? 'open' : redisCircuit())
     if (cacheItems) items.set({ layer: 'memory' }, cacheItems().memory)
   }

@@ -135,4 +135,6 @@ export interface MetricsPluginOptions {
    * while the quota is degraded. Absent without Redis.
    */
   redisCircuit?: (() => CircuitState) | undefined
+  /** Absent where no cache is kept in Redis. */
+  isCacheWritable?: (() => boolean) | undefined
 }

@@ -25,8 +25,8 @@ export async function build(
 ): Promise<TestApp> {
   const metrics = createMetrics(options)
   const app = fastify()
-  const { quota, cacheItems, redisCircuit } = options
-  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit })
+  const { quota, cacheItems, redisCircuit, isCacheWritable } = options
+  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit, isCacheWritable })
   app.post('/api/create_subtopics', { config: { endpoint: 'create_subtopics' } }, async () => ({ subtopics: [] }))
   t.teardown(() => app.close())
   return { app, metrics, scrape: async () => (await app.inject('/metrics')).body }

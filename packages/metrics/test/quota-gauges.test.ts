@@ -149,6 +149,19 @@ t.test('says whether Redis takes writes, where there is a Redis', async (t) => {
   t.notOk((await (await build(t, { quota })).scrape()).includes('redis_writable{'))
 })
 
+t.test('says whether the Redis of the cache takes writes, apart from that of the quota', async (t) => {
+  let isWritable = true
+  const options = { quota: async () => usage, redisCircuit: () => 'closed' as const }
+  const { scrape } = await build(t, { ...options, isCacheWritable: () => isWritable })
+  const shown = async () => {
+    const found = samples(await scrape())
+    return ['quota', 'cache'].map((store) => found.get(`redis_writable{store="${store}"}`))
+  }
+  t.same(await shown(), [1, 1])
+  isWritable = false
+  t.same(await shown(), [1, 0])
+})
+
 t.test('the circuit over Redis is open while the quota is degraded or another client is degraded', async (t) => {
   let degraded = false
   let others: 'closed' | 'open' = 'closed'

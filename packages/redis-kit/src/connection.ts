@@ -116,14 +116,21 @@ export function redisLocation(config: RedisConfig): RedisOptions | undefined {
     return { ...where, db, ...(REDIS_PASSWORD === undefined ? {} : { password: REDIS_PASSWORD }) }
   }
   const url = new URL(config.REDIS_URL)
+  const password = url.password === '' ? config.REDIS_PASSWORD : decodeURIComponent(url.password)
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 6379 : Number(url.port),
     db: Number(url.pathname.slice(1) || config.REDIS_DB),
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+    ...(password === undefined ? {} : { password }),
     ...(url.protocol === 'rediss:' ? { tls: {} } : {}),
   }
+}
+
+/** The settings for the cache's connection: those of CACHE_REDIS_URL, or of the Redis for everything. */
+export function cacheRedisConfig(config: RedisConfig): RedisConfig {
+  const { CACHE_REDIS_URL: url, REDIS_SENTINELS: _sentinels, REDIS_CLUSTER_NODES: _nodes, ...common } = config
+  return url === undefined ? config : { ...common, REDIS_DB: 0, REDIS_URL: url }
 }
 
 /** `a:7000, b` → a on 7000, b on the default port. */

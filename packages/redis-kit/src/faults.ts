@@ -47,7 +47,7 @@ export function remedyFor(cause: UnavailableCause): string {
 
 /** Logs the faults of all clients over Redis in this process; the circuit is `open` while any of them is degraded. */
 export function redisFaults(log: Log) {
-  const degraded = new Set<string>()
+  const degraded = new Map<string, UnavailableCause>()
   return {
     /** The `onFault` of one client. */
     of(part: string) {
@@ -56,12 +56,14 @@ export function redisFaults(log: Log) {
           degraded.delete(part)
           log.info({ part }, 'redis available again, leaving degraded mode')
         } else {
-          degraded.add(part)
+          degraded.set(part, reason ?? causeOf(cause))
           const remedy = reason && remedyFor(reason)
           log.warn({ part, reason, remedy, err: cause }, 'redis unavailable, entering degraded mode')
         }
       }
     },
+    /** Why a client is degraded; undefined while it is not. */
+    causeOf: (part: string): UnavailableCause | undefined => degraded.get(part),
     circuit: (): 'open' | 'closed' => (degraded.size > 0 ? 'open' : 'closed'),
   }
 }

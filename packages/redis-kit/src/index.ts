@@ -1,5 +1,6 @@
 export { CircuitBreaker, type CircuitBreakerOptions, isWrongType } from './circuit-breaker.ts'
 export {
+  cacheRedisConfig,
   clusterOptions,
   connectRedis,
   defineScript,

@@ -22,6 +22,14 @@ export const redisSettings = {
       expectation: 'a redis:// or rediss:// URL',
     }),
   ),
+  CACHE_REDIS_URL: Type.Optional(
+    Type.String({
+      description:
+        'Redis of the cache as one URL, with REDIS_PASSWORD unless it has a password. Default: the same Redis',
+      pattern: '^rediss?://',
+      expectation: 'a redis:// or rediss:// URL',
+    }),
+  ),
   REDIS_HOST: Type.String({ description: 'Host of Redis', default: 'localhost' }),
   REDIS_PORT: Type.Integer({ description: 'Port of Redis', default: 6379, minimum: 1, maximum: 65_535 }),
   REDIS_DB: Type.Integer({ description: 'Database number in Redis', default: 0, minimum: 0, maximum: 1_000_000 }),

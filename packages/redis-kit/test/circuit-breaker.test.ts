@@ -31,7 +31,7 @@ t.test('passes answers on', async (t) => {
   t.same(states, [])
 })
 
-t.test('a hung Redis opens the circuit once, and all in flight fail together', async (t) => {
+t.test('a hung Redis opens the circuit once, and nothing is sent until it answers again', async (t) => {
   const server = await redisServerForTest(t)
   const redis = server.connect({ ...redisOptions(), commandTimeout: 20_000 })
   await once(redis, 'ready')
@@ -57,6 +57,17 @@ t.test('a hung Redis opens the circuit once, and all in flight fail together', a
   t.equal(breaker.isOpen, false)
   t.equal(await breaker.run(() => redis.get('k')), null)
   t.same(states, ['degraded', 'recovered'])
+})
+
+t.test('one failure rejects everything in flight at once', async (t) => {
+  const server = await redisServerForTest(t)
+  const redis = server.connect(redisOptions())
+  await once(redis, 'ready')
+  const { breaker, states } = breakerForTest(t, { redis })
+  const waiting = breaker.run(() => new Promise<never>(() => {}))
+  const failing = breaker.run(() => Promise.reject(new Error('Connection is closed.')))
+  await Promise.all([waiting, failing].map((inFlight) => t.rejects(inFlight, { message: 'Connection is closed.' })))
+  t.equal(states[0], 'degraded')
 })
 
 t.test('closes again after a restart, by the probe that was given', async (t) => {

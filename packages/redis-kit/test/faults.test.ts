@@ -28,6 +28,7 @@ t.test(
     t.equal(faults.circuit(), 'closed')
     quota({ state: 'degraded', reason: 'full' })
     cache({ state: 'degraded', cause: new Error('late') })
+    t.same(['quota', 'cache', 'other'].map(faults.causeOf), ['full', 'unreachable', undefined])
     quota({ state: 'recovered' })
     t.equal(faults.circuit(), 'open')
     cache({ state: 'recovered' })

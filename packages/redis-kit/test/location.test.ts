@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redisLocation } from '../src/index.ts'
+import { cacheRedisConfig, redisLocation } from '../src/index.ts'
 
 const base = {
   REDIS_ENABLED: true,
@@ -20,6 +20,22 @@ t.test('a URL goes before the parts', async (t) => {
     password: 'p@ss',
     tls: {},
   })
+})
+
+t.test('REDIS_PASSWORD is for a URL without a password', async (t) => {
+  const [own, none] = ['redis://:own@cache', 'redis://cache'].map((url) =>
+    redisLocation({ ...base, REDIS_PASSWORD: 'common', REDIS_URL: url }),
+  )
+  t.match([own, none], [{ password: 'own' }, { password: 'common' }])
+})
+
+t.test('the cache has a server of its own when it is named, whatever form the other one has', async (t) => {
+  const config = { ...base, REDIS_DB: 2, REDIS_SENTINELS: 'a:1', REDIS_CLUSTER_NODES: 'b:2', REDIS_PASSWORD: 'x' }
+  t.equal(cacheRedisConfig(config), config)
+  const cache = cacheRedisConfig({ ...config, CACHE_REDIS_URL: 'redis://cache' })
+  t.same(redisLocation(cache), { host: 'cache', port: 6379, db: 0, password: 'x' })
+  t.notOk(cache.REDIS_CLUSTER_NODES)
+  t.equal(redisLocation(cacheRedisConfig({ ...cache, REDIS_ENABLED: false })), undefined)
 })
 
 t.test('the parts count without a URL, and nothing when it is switched off', async (t) => {

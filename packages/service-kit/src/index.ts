@@ -19,7 +19,7 @@ export {
 } from './errors/http-error.ts'
 export { clientSignal } from './http/client-connection.ts'
 export { cachingHeaders, isKnownToClient, NothingNew } from './http/conditional.ts'
-export { trimTexts, utf8Json } from './http/input.ts'
+export { ignoreUnlessText, trimTexts, utf8Json } from './http/input.ts'
 export { askedLanguage, chooseLanguage, type Language } from './http/language.ts'
 export { openapi } from './http/openapi.ts'
 export { type CheckResult, liveness, type ReadyCheck, readiness, runChecks } from './observability/health.ts'

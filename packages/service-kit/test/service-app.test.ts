@@ -46,6 +46,7 @@ t.test('bad input is a 400 that names the field and the bound', async (t) => {
   const table: [payload: string, message: string][] = [
     ['{"topic":""}', 'topic is empty: it needs at least 1 character.'],
     ['{"topic":"   "}', 'topic is empty: it needs at least 1 character.'],
+    ['{"topic":"\\u202e \\u0000\\u200b"}', 'topic is empty: it needs at least 1 character.'],
     ['{"topic":"01234567890"}', 'topic must have at most 10 characters.'],
     ['{}', 'topic is missing.'],
     ['{"topic":5}', 'topic must be a text.'],

@@ -47,12 +47,16 @@ const template = fileURLToPath(new URL('../../../nginx/nginx.conf', import.meta.
  * A real nginx with the repository's nginx/nginx.conf on a free loopback port, in front of `gateways` (URLs), ended with
  * the test. The variables are substituted as envsubst of the official image does it.
  */
-export async function nginxForTest(t: TestContext, { gateways }: { gateways: readonly string[] }): Promise<TestNginx> {
+export async function nginxForTest(
+  t: TestContext,
+  { gateways, isBehindProxy = false }: { gateways: readonly string[]; isBehindProxy?: boolean },
+): Promise<TestNginx> {
   const port = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'knowalledge-nginx-'))
   await chmod(directory, 0o755) // started by root, its workers are somebody else
   const files = { conf: join(directory, 'nginx.conf'), log: join(directory, 'access.log') }
-  const text = substitute(await readFile(template, 'utf8'), {
+  const source = await readFile(template, 'utf8')
+  const text = substitute(isBehindProxy ? withProxy(source) : source, {
     LISTEN: `127.0.0.1:${port}`,
     GATEWAY_SERVERS: gateways.map((url) => `server ${new URL(url).host} max_fails=0;`).join(' '),
     CACHE_DIR: directory,
@@ -73,6 +77,13 @@ export async function nginxForTest(t: TestContext, { gateways }: { gateways: rea
     output: nginx.output,
     accessLog: (requestIds) => readLog(files.log, requestIds),
   }
+}
+
+/** The slot for a proxy in front, filled: the proxy is on this machine. */
+function withProxy(text: string): string {
+  return text
+    .replace(/# {3}(set_real_ip_from) .*;/, '$1 127.0.0.0/8;')
+    .replaceAll(/# {3}(real_ip_(?:header|recursive) .*;)/g, '$1')
 }
 
 /** Only `${NAME}` in capitals; nginx's own `$variables` stay. Throws when a name of the template has no value. */

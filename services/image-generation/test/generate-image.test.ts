@@ -19,7 +19,7 @@ t.test('draws a real picture, says what it truly is, and serves it again by its 
   const bytes = Buffer.from(answer.image, 'base64')
   t.match(await sharp(bytes).metadata(), { format: 'png' })
 
-  t.same((await post(url, { prompt: 'a leaf  in SUNLIGHT' })).json(), { ...answer, cached: true })
+  t.same((await post(url, { prompt: 'A leaf  in sunlight' })).json(), { ...answer, cached: true })
   t.equal(emulator.counters().byTask.image.admitted, 1)
 
   const picture = await app.inject(answer.url)

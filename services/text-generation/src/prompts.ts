@@ -1,9 +1,10 @@
 import type { ResponseSchema } from '@knowalledge/gemini'
+import { normaliseInput } from '@knowalledge/response-cache'
 import type { Language } from '@knowalledge/service-kit'
 
 /** Versions go into cache keys: a changed wording gets a new one. */
-export const subtopicsVersion = 'subtopics-1'
-export const explanationVersion = 'explanation-1'
+export const subtopicsVersion = 'subtopics-2'
+export const explanationVersion = 'explanation-2'
 
 export interface Prompt {
   system: string
@@ -86,9 +87,7 @@ export function wordsFor(levelOfDetail: string): 100 | 150 | 300 {
   return 150
 }
 
-/** One value a line, so that a value cannot pass for a label or an instruction of ours. */
+/** One value a line, and nothing that is not seen, so that a value cannot pass for a label or an instruction of ours. */
 function lines(parts: (string | readonly [label: string, value: string])[]): string {
-  return parts
-    .map((part) => (typeof part === 'string' ? part : `${part[0]}: ${part[1].replaceAll(/\s+/g, ' ')}`))
-    .join('\n')
+  return parts.map((part) => (typeof part === 'string' ? part : `${part[0]}: ${normaliseInput(part[1])}`)).join('\n')
 }

@@ -29,12 +29,12 @@ export function subtopicsSpec(question: SubtopicsQuestion, { gemini }: Generatio
 }
 
 /** One explanation. It is batch work: the last fifth of the quota is for what cannot be asked for in bulk. */
-export function explanationSpec(
-  question: ExplanationQuestion,
-  { gemini }: GenerationTools,
-): GenerationSpec<Explanation> {
+export function explanationSpec(asked: ExplanationQuestion, { gemini }: GenerationTools): GenerationSpec<Explanation> {
   // Named one by one: a question may bring along what else a client sent, which must not make it another question.
-  const { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language } = question
+  const { topic, subtopic, educationLevel, levelOfDetail, language } = asked
+  // The web app's `General` is no style: the same question as without one.
+  const learningStyle = /^(general)?$/i.test(asked.learningStyle ?? '') ? undefined : asked.learningStyle
+  const question = { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language }
   return {
     operation: 'create_presentation',
     promptVersion: explanationVersion,

@@ -6,9 +6,28 @@ import { loadConfig } from '../src/config.ts'
 
 const build = serviceForTest({ buildApp, loadConfig })
 
+const styles = [{}, null, 7, true, ['visual'], '', 'General', 'general']
 const url = '/api/create_presentation'
 const question = { topic: 'Photosynthesis', educationLevel: 'high school', levelOfDetail: 'normal' }
 const focus = ['Chlorophyll', 'The Calvin cycle', 'Light reactions']
+
+t.test("the web app's own bodies pass, and a style that is none is the same question as no style", async (t) => {
+  const { post, emulator } = await build(t)
+  const [first, ...others] = [
+    {},
+    ...styles.map((learningStyle) => ({ learningStyle })),
+    { language: null },
+    { language: {} },
+  ]
+  t.equal((await post(url, { ...question, focus, ...first })).json().success_count, focus.length)
+  for (const body of others) {
+    const answer = await post(url, { ...question, focus, ...body })
+    t.equal(answer.statusCode, 200, JSON.stringify(body))
+    t.equal(answer.headers['x-cache'], 'memory', JSON.stringify(body))
+  }
+  t.equal((await post('/api/create_subtopics', { topic: 'Photosynthesis', language: null })).statusCode, 200)
+  t.equal(emulator.counters().admitted, focus.length + 1)
+})
 
 t.test('explains each subtopic, in the order of focus', async (t) => {
   const { post, emulator } = await build(t)

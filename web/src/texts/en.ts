@@ -47,7 +47,6 @@ export const en = {
   draw: 'Draw an image',
   drawing: 'Drawing an image',
   imageAlt: 'Image of {name}',
-  imageGone: 'The image is no longer stored.',
   cached: 'Answered before',
   stale: 'Older copy: a new answer is not available now',
   quality: 'Quality {n}',
@@ -59,7 +58,6 @@ export const en = {
   signInWhy: 'This server answers those who have a key. It is exchanged for a session and not stored in the page.',
   key: 'Key',
   signInDo: 'Sign in',
-  failed: 'That did not work',
   errors: {
     quota_exceeded: 'Too many questions at the moment.',
     quota_exceeded_today: 'All answers of today are given.',
@@ -84,5 +82,3 @@ export const en = {
     unknown: 'Something went wrong.',
   } as Record<string, string>,
 }
-
-export default en

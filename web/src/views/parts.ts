@@ -3,7 +3,7 @@ import { type Failure, nowMs, type Origin, page, type Wait } from '../state.ts'
 import { fill, t } from '../texts.ts'
 
 /** `12 s`, `3 min`, `11 hr`, in the language of the page. */
-export function duration(untilMs: number): string {
+function duration(untilMs: number): string {
   const seconds = Math.max(0, Math.ceil((untilMs - nowMs.value) / 1_000))
   const [value, unit] =
     seconds < 100

@@ -45,10 +45,22 @@ export function trimTexts({ body, query }: FastifyRequest, _reply: FastifyReply,
   done()
 }
 
+/** For `preValidation`: optional fields of the body that are no strings count as absent, so that they fail no request. */
+export function ignoreUnlessText(...names: string[]) {
+  return ({ body }: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
+    if (typeof body === 'object' && body !== null)
+      for (const name of names)
+        if (typeof (body as Record<string, unknown>)[name] !== 'string') delete (body as Record<string, unknown>)[name]
+    done()
+  }
+}
+
 function isHalfCharacter(value: unknown): boolean {
   return typeof value === 'string' && !value.isWellFormed()
 }
 
+/** Without a character that anyone sees, a text is empty. */
 function trimmed(value: unknown): unknown {
-  return typeof value === 'string' ? value.trim() : value
+  if (typeof value !== 'string') return value
+  return /^[\p{Cc}\p{Cf}\s]*$/u.test(value) ? '' : value.trim()
 }

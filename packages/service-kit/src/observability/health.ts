@@ -49,6 +49,8 @@ export interface ReadinessOptions {
   prefix?: string
   /** Timeout of one check in milliseconds. Default 1,000. */
   timeoutMs?: number
+  /** How long the results of the checks are shown again, in milliseconds. Default 0: every request checks. */
+  reuseMs?: number
 }
 
 const CheckShape = Type.Object(
@@ -67,7 +69,8 @@ const ReadyShape = Type.Object(
 
 /** `GET /ready`: can this process answer now? 200 for `ready` and `degraded`, 503 for `not_ready`. */
 export const readiness = fp<ReadinessOptions>(
-  async (app, { service, checks, prefix = '', timeoutMs = 1_000 }) => {
+  async (app, { service, checks, prefix = '', timeoutMs = 1_000, reuseMs = 0 }) => {
+    const run = reused(() => runChecks(checks, timeoutMs), reuseMs)
     app.get(
       `${prefix}/ready`,
       {
@@ -79,7 +82,7 @@ export const readiness = fp<ReadinessOptions>(
         },
       },
       async (_request, reply) => {
-        const results = await runChecks(checks, timeoutMs)
+        const results = { ...(await run()) }
         if (app.lifecycle.draining) results.process = { status: 'draining', ok: false, response_time: '0.000s' }
         const failed = Object.entries(results).filter(([, result]) => !result.ok)
         const status = failed.some(([name]) => name === 'process' || checks[name]?.required)
@@ -97,6 +100,15 @@ export const readiness = fp<ReadinessOptions>(
   },
   { name: 'readiness', dependencies: ['closing'] },
 )
+
+function reused<T>(run: () => Promise<T>, forMs: number): () => Promise<T> {
+  let last: { result: Promise<T>; atMs: number } | undefined
+  return () => {
+    const nowMs = performance.now()
+    if (last === undefined || nowMs - last.atMs >= forMs) last = { result: run(), atMs: nowMs }
+    return last.result
+  }
+}
 
 type TimedResult = CheckResult & { response_time: string }
 

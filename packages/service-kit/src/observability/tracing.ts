@@ -1,4 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attributes, SpanStatusCode, trace } from '@opentelemetry/api'
+
+/** How long a process that ends waits for the collector; it must end within 10 s, whatever else takes time. */
+const lastSpansMs = 1_000
 
 export interface TracingOptions {
   /** `service.name` of every span. */
@@ -9,7 +13,8 @@ export interface TracingOptions {
 
 /**
  * Switches on OpenTelemetry for this process: each request to a Fastify app made afterwards is a span, a child of the
- * caller's by `traceparent`; generation adds spans for cache, quota and Gemini. Returns what sends the last spans.
+ * caller's by `traceparent`; generation adds spans for cache, quota and Gemini. Returns what sends the last spans,
+ * for at most a second.
  */
 export async function startTracing({ service, endpoint }: TracingOptions): Promise<() => Promise<void>> {
   if (endpoint === undefined) return async () => {}
@@ -36,7 +41,10 @@ export async function startTracing({ service, endpoint }: TracingOptions): Promi
     instrumentHooks: false,
   })
   instrumentation.setTracerProvider(provider)
-  return () => provider.shutdown()
+  return async () => {
+    const sent = provider.shutdown().catch(() => {}) // spans are lost then, and nothing else
+    await Promise.race([sent, sleep(lastSpansMs, undefined, { ref: false })])
+  }
 }
 
 const tracer = trace.getTracer('@knowalledge')

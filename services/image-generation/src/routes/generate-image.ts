@@ -8,6 +8,7 @@ import {
   type GenerationSpec,
   type GenerationTools,
 } from '@knowalledge/generation'
+import { normaliseInput } from '@knowalledge/response-cache'
 import { type App, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { type Drawing, formatOf, rememberByHash, toDrawing } from '../drawing.ts'
@@ -31,8 +32,8 @@ const Answer = Type.Object(
 /** Tokens reserved for one picture; what was really used is settled afterwards. */
 const estimatedTokens = 500
 
-/** The prompt goes to the model as the person wrote it; this changes if that ever does. */
-const promptVersion = 'image-1'
+/** The prompt goes to the model as the client wrote it, without what nobody sees; this changes if that ever does. */
+const promptVersion = 'image-2'
 
 /** `POST /api/generate_image`: a picture of what the prompt says. */
 export function generateImage(app: App, tools: GenerationTools, imageBackend: 'gemini' | 'imagen'): void {
@@ -50,7 +51,7 @@ export function generateImage(app: App, tools: GenerationTools, imageBackend: 'g
       },
     },
     async (request, reply) => {
-      const { prompt } = request.body
+      const prompt = normaliseInput(request.body.prompt)
       const spec: GenerationSpec<Drawing> = {
         operation: 'generate_image',
         promptVersion,

@@ -6,7 +6,7 @@ import {
   type GenerationAnswer,
   type GenerationTools,
 } from '@knowalledge/generation'
-import { type App, chooseLanguage, HttpError, trimTexts } from '@knowalledge/service-kit'
+import { type App, chooseLanguage, HttpError, ignoreUnlessText, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Explanation } from '../answers.ts'
 import { explanationSpec } from '../questions.ts'
@@ -62,7 +62,7 @@ export function createPresentation(app: App, tools: GenerationTools): void {
     '/api/create_presentation',
     {
       config: { endpoint: 'create_presentation', swaggerTransform: documentWaiting },
-      preValidation: trimTexts,
+      preValidation: [ignoreUnlessText('learningStyle', 'language'), trimTexts],
       schema: {
         summary: 'Explanations of subtopics',
         tags: ['learning'],

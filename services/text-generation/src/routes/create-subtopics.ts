@@ -8,7 +8,14 @@ import {
   type GenerationTools,
   questionErrors,
 } from '@knowalledge/generation'
-import { type App, cachingHeaders, chooseLanguage, NothingNew, trimTexts } from '@knowalledge/service-kit'
+import {
+  type App,
+  cachingHeaders,
+  chooseLanguage,
+  ignoreUnlessText,
+  NothingNew,
+  trimTexts,
+} from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 import type { Subtopics } from '../answers.ts'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -43,7 +50,7 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
     '/api/create_subtopics',
     {
       config: { ...config, swaggerTransform: documentWaiting },
-      preValidation: trimTexts,
+      preValidation: [ignoreUnlessText('language'), trimTexts],
       schema: { ...about, body: Question, response: { 200: Answer, ...errorResponses } },
     },
     async (request, reply) => {
