@@ -208,8 +208,8 @@ export const mutations: Mutation[] = [
   {
     name: 'plain calls overtake those that wait',
     file: lua,
-    from: 'if lines and isBehind(lines, line) then take = 0 end',
-    to: '',
+    from: "if lineText ~= '' or kind == 'usage' or redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then",
+    to: "if lineText ~= '' or kind == 'usage' then",
     kinds: ['waiting', 'waiting, in peace'],
     shows: 'overtaken',
   },
