@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { stripTypeScriptTypes } from 'node:module'
 import { dirname, extname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { transformSync } from 'amaro'
 
 export interface Asset {
   type: string
@@ -30,7 +30,7 @@ const modules: Record<string, string> = {
   htm: 'assets/vendor/htm.mjs',
 }
 
-/** The learning app by relative URL; the page itself is ''. Nothing is built: types are stripped once, here. */
+/** The learning app by relative URL; the page itself is ''. Nothing is built: types are stripped once, here, by what Node itself strips with. */
 export function loadAssets(): Map<string, Asset> {
   const src = fileURLToPath(new URL('src/', import.meta.url))
   const client = dirname(fileURLToPath(import.meta.resolve('@knowalledge/client')))
@@ -58,7 +58,7 @@ function assetOf(url: string, file: string): Asset {
 }
 
 function scriptOf(url: string, file: string, text: string): string {
-  const script = file.endsWith('.ts') ? stripTypeScriptTypes(text) : text
+  const script = file.endsWith('.ts') ? transformSync(text, { mode: 'strip-only' }).code : text
   return script.replace(/(\bfrom\s*|\bimport\s*)(['"])([^'"./][^'"]*)\2/g, (all, keyword, quote, name) => {
     const target = modules[name]
     if (target === undefined) return all

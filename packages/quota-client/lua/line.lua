@@ -10,9 +10,19 @@ local LINES, ROUNDS = { KEYS[2], KEYS[3] }, KEYS[4]
 local CHUNK, LONGEST_WALK = 50, 500
 local BATCH_EVERY = 10 -- so that batch calls do not starve, one start in so many is theirs
 
-local function leave(line, ticket)
-  line.left[#line.left + 1] = ticket.text
+-- `rank`: how many stand before it, those that leave included.
+local function leave(line, text, rank)
+  if line.hasLeft[rank] then return end
+  line.left[#line.left + 1], line.ranks[#line.ranks + 1], line.hasLeft[rank] = text, rank, true
   line.length = line.length - 1
+end
+
+local function stayBefore(line, rank)
+  local stay = rank
+  for _, left in ipairs(line.ranks) do
+    if left < rank then stay = stay - 1 end
+  end
+  return stay
 end
 
 -- `claim`: what the call says about its tickets (see quota.lua), and the caller's id as `owner`.
@@ -20,21 +30,22 @@ local function openLines(claim, pool)
   local lines = { claim = claim, pool = pool, ceilings = ceilings(pool, false, 1), granted = {} }
   for at = 1, 2 do
     local length = redis.call('ZCARD', LINES[at])
-    lines[at] = { length = length, blocked = length > 0, left = {}, joined = {} }
+    lines[at] = { length = length, blocked = length > 0, left = {}, ranks = {}, hasLeft = {}, joined = {} }
     -- An empty line takes over the round of the other, so that the rounds of both can be forgotten.
     if length == 0 then pool[ROUND + at - 1] = max(pool[ROUND], pool[ROUND + 1]) end
   end
   for _, gone in ipairs(claim.gone) do
     local text, at = gone[1], gone[2]
     claim.gone[text] = true
-    if redis.call('ZSCORE', LINES[at], text) then leave(lines[at], { text = text }) end
+    local rank = redis.call('ZRANK', LINES[at], text)
+    if rank then leave(lines[at], text, rank) end
   end
   return lines
 end
 
-local function ticketOf(text, round)
+local function ticketOf(text, round, rank)
   local owner, number, r, t, group, client = string.match(text, '^%d+:(%d+):(%d+):(%d+):(%d+):(%d+):(.*)$')
-  return { text = text, round = tonumber(round), owner = tonumber(owner), number = tonumber(number), r = tonumber(r),
+  return { text = text, round = tonumber(round), rank = rank, owner = tonumber(owner), number = tonumber(number), r = tonumber(r),
     t = tonumber(t), group = tonumber(group), client = client }
 end
 
@@ -46,7 +57,7 @@ local function tickets(at)
       list, from, index = redis.call('ZRANGE', LINES[at], from, from + CHUNK - 1, 'WITHSCORES'), from + CHUNK, 1
     end
     index = index + 2
-    return list[index - 2] and ticketOf(list[index - 2], list[index - 1])
+    return list[index - 2] and ticketOf(list[index - 2], list[index - 1], from - CHUNK + (index - 3) / 2)
   end
 end
 
@@ -61,36 +72,42 @@ end
 local function grant(lines, accounts, ticket)
   for _, a in ipairs(accounts) do charge(a, ticket.r, ticket.t) end
   lines.claim.most = lines.claim.most - 1
-  lines.granted[#lines.granted + 1] = ticket.number
+  lines.granted[#lines.granted + 1] = ticket
   lines.granted[-ticket.number] = true
 end
 
--- Whether other instances claim their turns: the field `turns` has pairs of doubles, an instance and since when it has one.
-local function openOwners(caller, members)
+-- Whether the others claim their turns: the field `turns` has three doubles each, an instance, its group, since when it has a turn.
+-- A heartbeat claims nothing: after a rollback a line may hold tickets of which their instance knows nothing any more.
+local function openOwners(claim, members)
   local owners, since, text = {}, {}, redis.call('HGET', KEY, 'turns') or ''
-  for at = 1, #text, 16 do
-    local owner, ms = read('<dd', text, at)
-    if owner ~= caller then since[owner] = ms end
+  local function nameOf(owner, group) return pack('<dd', owner, group) end
+  for at = 1, #text, 24 do
+    local owner, group, ms = read('<ddd', text, at)
+    local isClaimed = owner == claim.owner and group == claim.group
+    if not isClaimed and NOW - ms <= RING_LENGTH then since[nameOf(owner, group)] = ms end
   end
-  function owners.absence(owner)
-    local at = string.find(members, pack('<d', owner), 1, true)
-    if not at or NOW - read('<d', members, at + 8) > RING_LENGTH / 20 then return 'silent' end
-    return since[owner] and NOW - since[owner] > RING_LENGTH / 40 and 'late'
+  function owners.absence(ticket)
+    local at = string.find(members, pack('<d', ticket.owner), 1, true)
+    local waited = NOW - (since[nameOf(ticket.owner, ticket.group)] or NOW)
+    local silence = at and NOW - read('<d', members, at + 8) or RING_LENGTH
+    if max(silence, waited) > RING_LENGTH / 20 then return 'silent' end
+    return waited > RING_LENGTH / 40 and 'late'
   end
-  function owners.hasTurn(owner)
-    since[owner] = since[owner] or NOW
+  function owners.hasTurn(ticket)
+    local name = nameOf(ticket.owner, ticket.group)
+    since[name] = since[name] or NOW
   end
   -- The field's new text, if it has changed.
   function owners.change()
     local now = ''
-    for owner, ms in pairs(since) do now = now .. pack('<dd', owner, ms) end
+    for name, ms in pairs(since) do now = now .. name .. pack('<d', ms) end
     return now ~= text and now
   end
   return owners
 end
 
--- Grants the caller's tickets whose turn it is. Tickets of other instances keep their room until these have had 1.5 sixtieths of
--- a ring's length to claim it; those of instances that are silent for three heartbeats are dropped.
+-- Grants the caller's tickets whose turn it is. Other tickets keep their room until their instance has had 1.5 sixtieths of a
+-- ring's length to claim it; they are dropped when it has not for three, or is silent for as long.
 local function advance(lines, accounts, owners)
   local pool, claim, steps = lines.pool, lines.claim, 0
   local credit, mostCredit = creditOf(lines)
@@ -101,9 +118,9 @@ local function advance(lines, accounts, owners)
     local at = (isTurnOfBatch or not head[1]) and 2 or 1
     local ticket, line = head[at], lines[at]
     local isMine = ticket.owner == claim.owner and ticket.group == claim.group
-    local skip = claim.gone[ticket.text] and 'gone' or ticket.owner ~= claim.owner and owners.absence(ticket.owner)
+    local skip = claim.gone[ticket.text] and 'gone' or not isMine and owners.absence(ticket)
     if skip then
-      if skip == 'silent' then leave(line, ticket) end
+      if skip == 'silent' then leave(line, ticket.text, ticket.rank) end
       steps = steps + 1
       if steps > LONGEST_WALK then return end
     else
@@ -111,14 +128,14 @@ local function advance(lines, accounts, owners)
       if not hasRoom or (at == 2 and credit < min(ticket.r, mostCredit)) or (isMine and claim.most == 0) then return end
       if not isMine then
         pool.reservedR, pool.reservedT = pool.reservedR + ticket.r, pool.reservedT + ticket.t
-        if ticket.owner ~= claim.owner then owners.hasTurn(ticket.owner) end
+        owners.hasTurn(ticket)
       else
-        leave(line, ticket)
+        leave(line, ticket.text, ticket.rank)
         -- One that its own tenant's limit blocks leaves too: its instance lets it join again, in its place, when that has room.
         if not accounts[2] or fits(accounts[2], ceilings(accounts[2], false, 1), ticket.r, ticket.t, 1) > 0 then
           grant(lines, accounts, ticket)
           pool[SINCE_BATCH] = at == 2 and 0 or pool[SINCE_BATCH] + 1
-          pool[ROUND + at - 1] = ticket.round
+          pool[ROUND + at - 1] = max(pool[ROUND + at - 1], ticket.round)
         end
       end
       if at == 2 then
@@ -134,7 +151,8 @@ end
 -- How many starts come before that of a call with `rank` calls of its line before it.
 local function startsBefore(lines, at, rank)
   if at == 2 then return lines[1].length + rank end
-  return lines[2].length > 0 and rank + floor(rank / (BATCH_EVERY - 1)) or rank
+  local since = min(lines.pool[SINCE_BATCH], BATCH_EVERY - 1)
+  return rank + min(lines[2].length, floor((rank + since) / (BATCH_EVERY - 1)))
 end
 
 -- In how many milliseconds such a call will start, which limit (1 to 4) or pause makes it wait, and how many start before it.
@@ -157,11 +175,11 @@ local function join(lines, at, ticket)
   local line, name = lines[at], at .. ticket.client
   local last = line.joined[name] or tonumber(redis.call('ZSCORE', ROUNDS, name) or -1)
   ticket.round = max(lines.pool[ROUND + at - 1], ticket.client == '' and 0 or last + 1)
-  local rank = redis.call('ZCOUNT', LINES[at], '-inf', ticket.round) - #line.left
+  local rank = stayBefore(line, redis.call('ZCOUNT', LINES[at], '-inf', ticket.round))
   for _, other in ipairs(line.joined) do
     if other.round <= ticket.round then rank = rank + 1 end
   end
-  return max(0, rank), name
+  return rank, name
 end
 
 -- What becomes of one ticket that the caller names: granted (-1), in line (0), refused by a limit of the pool (1 to 4) or a
@@ -174,7 +192,7 @@ local function answer(lines, accounts, isOpen, named)
   if tenant then
     local limit, wait = shortage(tenant, ceilings(tenant, false, 1), ticket.r, ticket.t, 0)
     if limit > 0 then
-      if rank then leave(line, ticket) end
+      if rank then leave(line, ticket.text, rank) end
       return 4 + limit, wait, 0
     end
   end
@@ -185,12 +203,13 @@ local function answer(lines, accounts, isOpen, named)
       return -1, 0, 0
     end
   end
-  local name
-  if rank then rank = max(0, rank - #line.left) else rank, name = join(lines, at, ticket) end
-  local wait, why, before = startOf(lines, at, rank, ticket)
+  local before, name
+  if rank then before = stayBefore(line, rank) else before, name = join(lines, at, ticket) end
+  local wait, why
+  wait, why, before = startOf(lines, at, before, ticket)
   local isFull = name and lines[1].length + lines[2].length >= claim.longest * (at == 2 and 0.9 or 1)
   if wait > maxWait or isFull then
-    if not name then leave(line, ticket) end
+    if not name then leave(line, ticket.text, rank) end
     return max(1, why), wait, before
   end
   if name then
@@ -212,8 +231,13 @@ local function closeLines(lines)
       redis.call('ZADD', LINES[at], ticket.round, ticket.text)
       if ticket.client ~= '' then redis.call('ZADD', ROUNDS, ticket.round, at .. ticket.client) end
     end
-    if #line.joined > 0 then redis.call('PEXPIRE', LINES[at], DAY_MS) end
+    if #line.joined > 0 then
+      redis.call('PEXPIRE', LINES[at], DAY_MS)
+      redis.call('PEXPIRE', ROUNDS, DAY_MS)
+    end
   end
-  if #lines[1].left + #lines[2].left == 0 then return end
-  redis.call('ZREMRANGEBYSCORE', ROUNDS, '-inf', '(' .. min(pool[ROUND], pool[ROUND + 1]))
+  if redis.call('EXISTS', LINES[1], LINES[2]) == 0 then redis.call('DEL', ROUNDS)
+  elseif #lines[1].left + #lines[2].left > 0 then
+    redis.call('ZREMRANGEBYSCORE', ROUNDS, '-inf', '(' .. min(pool[ROUND], pool[ROUND + 1]))
+  end
 end

@@ -23,7 +23,7 @@
 --         'usage' the oldest bucket with requests and with tokens (0: none), the lengths of the lines and in how many
 --         milliseconds a call of one request would start from the end of each; for each run, unless the pool is held, how many
 --         were granted, why the others were not (1 to 4 the pool's rpm, rpd, tpm, tpd; 5 to 8 the tenant's; 9 a pause) and for
---         how many milliseconds; for each named ticket what `answer` of line.lua returns; the numbers of all that were granted
+--         how many milliseconds; for each named ticket what `answer` of line.lua returns; the numbers, requests and tokens of all that were granted
 -- Atomic, because what is free must not change between looking and taking. There is one write, at the end, so that a Redis
 -- that refuses writes leaves nothing half done.
 
@@ -43,6 +43,11 @@ local time = redis.call('TIME')
 local TIME_US = time[1] * 1000000 + time[2]
 local TIME_MS = TIME_US / 1000
 if deadline > 0 and TIME_MS > deadline then return pack('<ddd', call, TIME_MS, LATE) end
+
+-- A duplicate of a call, or one that was overtaken, would let tickets join again that have started or given up meanwhile.
+if lineText ~= '' and tonumber(call) <= tonumber(redis.call('HGET', KEY, 'call ' .. member) or 0) then
+  return pack('<ddd', call, TIME_MS, LATE)
+end
 
 -- Names this life of the dataset: a master makes a new replication ID when it starts and when it is promoted.
 local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
@@ -200,7 +205,7 @@ if lineText ~= '' or kind == 'usage' or redis.call('EXISTS', KEYS[2], KEYS[3]) >
   claim.owner, claim.margin = tonumber(member), margin
   lines = openLines(claim, pool)
   if isOpen and NOW >= pool[PAUSE_UNTIL] then
-    owners = openOwners(claim.owner, list ~= '' and list or redis.call('HGET', KEY, 'members') or '')
+    owners = openOwners(claim, list ~= '' and list or redis.call('HGET', KEY, 'members') or '')
     advance(lines, accounts, owners)
   end
 end
@@ -234,10 +239,12 @@ if isOpen then
 end
 if lines then
   for _, named in ipairs(lines.claim.named) do outcomes[#outcomes + 1] = pack('<ddd', answer(lines, accounts, isOpen, named)) end
-  for _, number in ipairs(lines.granted) do outcomes[#outcomes + 1] = pack('<d', number) end
+  for _, ticket in ipairs(lines.granted) do outcomes[#outcomes + 1] = pack('<ddd', ticket.number, ticket.r, ticket.t) end
   local turns = isMember and owners and owners.change()
   if turns then write('turns', turns) end
-  for at = 1, 2 do pool.changed = pool.changed or turns or #lines[at].left + #lines[at].joined > 0 end
+  local hasMoved = #lines.granted + #lines[1].left + #lines[2].left + #lines[1].joined + #lines[2].joined > 0
+  pool.changed = pool.changed or turns or hasMoved
+  if lineText ~= '' and hasMoved then write('call ' .. member, call) end
 end
 
 -- Tenants whose day and ring have both ended are forgotten by the first call of a new day.

@@ -1,28 +1,8 @@
 import type { LimitType, QuotaLimits } from '../src/types.ts'
 import type { CountedCall, Oracle } from './oracle.ts'
+import type { Checked, Failure } from './outcome.ts'
 import { lengths, type Schedule } from './schedule.ts'
-
-export interface Failure {
-  kind:
-    | 'over the limit'
-    | 'overrun not charged'
-    | 'carried out too late'
-    | 'no recovery'
-    | 'under-used'
-    | 'hold without a cause'
-    | 'no answer'
-  atMs: number
-  text: string
-}
-
-export interface Checked {
-  failures: Failure[]
-  /** Most that was counted in one window or day, as a share of its limit. */
-  worst: number
-  used: number
-  holds: number
-  longestGapMs: number
-}
+import { checkWaiting } from './waiting-checks.ts'
 
 interface Account {
   name: string
@@ -49,6 +29,7 @@ export function check(schedule: Schedule, oracle: Oracle, lastFaultMs: number): 
   for (const { member, atMs } of oracle.unanswered.values())
     if (member.isAlive && member.process.isRunning && untilMs - Math.max(atMs, member.troubledMs) > answerMs)
       failures.push({ kind: 'no answer', atMs, text: `reserve() of ${member.name} was never answered` })
+  checkWaiting(schedule, { calls: oracle.lineCalls, lastFaultMs }, failures)
   if (promises.recoversInMs > 0) checkRecovery(schedule, { grantedMs: oracle.grantedMs, lastFaultMs }, failures)
   const { windowMs, limits } = configuration
   const used = usedShare(calls, limits.rpm, { fromMs: 0, untilMs, windowMs })
@@ -158,11 +139,4 @@ function longestGap(grantedMs: number[], untilMs: number): number {
     last = ms
   }
   return longest
-}
-
-export interface Outcome extends Checked {
-  scriptCalls: number
-  /** Members at the end. */
-  living: number
-  timeline: string[]
 }

@@ -1,5 +1,5 @@
 import { Random } from './random.ts'
-import { endOf, type Fault, type Load, lengths, type Schedule } from './schedule.ts'
+import { endOf, type Fault, type Load, lengths, quietPromises, type Schedule } from './schedule.ts'
 
 /** A schedule that a kind fills in. */
 export interface Draft extends Schedule {
@@ -16,6 +16,8 @@ export interface Draft extends Schedule {
 const windowMs = 60_000
 /** How long after a hold the first grant may take. */
 const recoveryMs = 5000
+/** By when all members use grants. */
+export const servingMs = 4000
 /** Noon in the pool's zone, so that no day ends unless a kind wants it to. */
 const noonMs = Date.parse('2031-07-01T19:00:00Z')
 
@@ -39,7 +41,7 @@ export function draft(seed: number, kind: string): { schedule: Draft; random: Ra
     tenants: {},
     loads: [],
     faults: [],
-    promises: { noHold: false, used: 0, recoversInMs: recoveryMs, overrunsCharged: false },
+    promises: { ...quietPromises, noHold: false, recoversInMs: recoveryMs },
     fault(fault) {
       this.faults.push(fault)
     },
@@ -77,7 +79,22 @@ export function draft(seed: number, kind: string): { schedule: Draft; random: Ra
     schedule.load({ kind: 'burst', size: 3, everyMs: 6000, tenant: 'school' })
   }
   if (random.chance(0.1)) schedule.load({ kind: 'usage', everyMs: 3000 })
+  const forWaiting = random.fork('waiting')
+  if (forWaiting.chance(0.3)) waitingLoads(schedule, forWaiting)
   return { schedule, random }
+}
+
+/** Classes that ask all at once and wait for their answers, and batch calls behind them; some give up. */
+export function waitingLoads(schedule: Draft, random: Random): void {
+  const { rpm } = schedule.configuration.limits
+  const mostMs = random.between(0.5, 4) * schedule.windowMs
+  const waits = { mostMs, clients: random.pick([0, 4]), aborted: random.pick([0, 0.2]) }
+  const size = Math.ceil(rpm * random.between(0.2, 0.6))
+  const call = { fromMs: servingMs, waits }
+  schedule.load({ ...call, kind: 'burst', size, everyMs: random.between(20_000, 60_000) })
+  if (random.chance(0.5)) schedule.load({ ...call, kind: 'single', everyMs: 6000, waits: { ...waits, clients: 2 } })
+  if (random.chance(0.5)) schedule.load({ ...call, kind: 'burst', size: 4, everyMs: 25_000, priority: 'batch' })
+  if (schedule.tenants.school) schedule.load({ ...call, kind: 'burst', size: 3, everyMs: 15_000, tenant: 'school' })
 }
 
 /** Goes on for a hold and a little more after the last fault, unless the kind says for how long. */

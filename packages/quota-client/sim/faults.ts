@@ -68,6 +68,9 @@ export async function begin(fault: Fault, world: World): Promise<End | false> {
       oracle.stateLost()
       oracle.expectHold('empty')
       return undefined
+    case 'evict lines':
+      await server.lose(fault.keys)
+      return undefined
     case 'refuse writes':
       server.refusal = fault.error
       return ending(world.trouble(), () => {

@@ -1,6 +1,6 @@
 import type { Draft, Kind } from './draft.ts'
 import type { Random } from './random.ts'
-import type { MemberConfiguration } from './schedule.ts'
+import { type MemberConfiguration, quietPromises } from './schedule.ts'
 
 const duration = (random: Random) => (random.chance(0.5) ? random.between(50, 10_000) : random.between(30_000, 110_000))
 
@@ -87,15 +87,15 @@ export const fleetKinds: Record<string, Kind> = {
       schedule.fault({ type: 'crash', members: [random.pick(schedule.members)], atMs })
       schedule.fault({ type: 'join', name: schedule.newName(), atMs: atMs + random.between(100, 3000) })
     }
-    schedule.promises.noHold = true
+    Object.assign(schedule.promises, { noHold: true, informed: true })
   },
   'deploy, SIGTERM'(schedule, random) {
     deploy(schedule, random, 'close')
-    schedule.promises.noHold = true
+    Object.assign(schedule.promises, { noHold: true, informed: true })
   },
   'deploy, SIGKILL'(schedule, random) {
     deploy(schedule, random, 'crash')
-    schedule.promises.noHold = true
+    Object.assign(schedule.promises, { noHold: true, informed: true })
   },
   'deploy, then loss'(schedule, random) {
     deploy(schedule, random, random.pick(['close', 'crash']))
@@ -135,7 +135,7 @@ export const fleetKinds: Record<string, Kind> = {
     for (let at = 0; at < 27; at++)
       schedule.fault({ type: 'join', name: schedule.newName(), atMs: 10_000 + random.between(0, 6000) })
     schedule.untilMs = 1.3 * schedule.windowMs
-    schedule.promises = { noHold: true, used: 0, recoversInMs: 0, overrunsCharged: false }
+    schedule.promises = { ...quietPromises }
   },
   'fleet restarted on an empty Redis'(schedule, random) {
     const atMs = schedule.fromMs

@@ -1,6 +1,6 @@
-import type { Reservation, ReserveRequest, Verdict } from '../src/types.ts'
+import type { Place, Reservation, ReserveRequest, Verdict } from '../src/types.ts'
 import type { Member } from './member.ts'
-import type { Oracle, Started } from './oracle.ts'
+import type { LineCall, Oracle, Started } from './oracle.ts'
 import type { Random } from './random.ts'
 import { type Load, lengths, type Schedule } from './schedule.ts'
 import type { VirtualRedis } from './server.ts'
@@ -28,18 +28,37 @@ export function generateLoad(member: Member, load: Load, { schedule, oracle, ser
     return { requests, tokens, priority: load.priority, tenant }
   }
 
-  async function reserve(requests: number): Promise<Verdict> {
-    const asked = request(requests)
-    const answered = oracle.requested(member)
-    const verdict = await member.quota.reserve(asked)
-    answered(verdict)
+  /** For how long it waits, for whom, and when it gives up. */
+  function waiting(): Pick<ReserveRequest, 'maxWaitMs' | 'client' | 'signal'> {
+    const { waits } = load
+    if (waits === undefined) return {}
+    const client = waits.clients === 0 ? '' : `client ${random.whole(1, waits.clients)}`
+    const maxWaitMs = Math.ceil(waits.mostMs)
+    if (!random.chance(waits.aborted)) return { maxWaitMs, client }
+    const giving = new AbortController()
+    wait(random.between(0, random.pick([20, maxWaitMs])), () => giving.abort(new Error('given up')))
+    return { maxWaitMs, client, signal: giving.signal }
+  }
+
+  async function reserve(requests: number): Promise<Verdict | undefined> {
+    const asked = { ...request(requests), ...waiting() }
+    const { maxWaitMs = 0, client = '' } = asked
+    const told: LineCall['told'] = []
+    const answered = oracle.requested({ member, ...load, tenant: load.tenant, requests, client, maxWaitMs, told })
+    const onWaiting = ({ startsInMs }: Place) => told.push({ atMs: nowMs(), startsMs: nowMs() + startsInMs })
+    const verdict = await member.quota.reserve({ ...asked, onWaiting }).catch((error) => {
+      if (!asked.signal?.aborted) throw error
+    })
+    answered(verdict ?? 'left')
+    if (verdict === undefined) return undefined
     if (load.tenant !== undefined) oracle.knows(member, load.tenant)
     if (!verdict.granted) return verdict
     const { lastDelivery } = member.connection
     if (lastDelivery === undefined) throw new Error(`${member.name} was granted a call before it had a reply`)
+    const margin = load.priority === 'batch' && maxWaitMs === 0 ? member.configuration.safetyMargin : 1
     const parts = requests === 1 ? [verdict.reservation] : verdict.reservation.split(requests)
     for (const part of parts) {
-      const grant = { member, delivery: lastDelivery, part, tenant: load.tenant, priority: load.priority }
+      const grant = { member, delivery: lastDelivery, part, tenant: load.tenant, margin }
       start(part, () => oracle.started(grant))
     }
     return verdict
@@ -86,7 +105,9 @@ export function generateLoad(member: Member, load: Load, { schedule, oracle, ser
   function loop(): void {
     if (!member.isAlive || nowMs() >= load.untilMs) return
     if (load.kind === 'greedy') {
-      void reserve(1).then((verdict) => wait(verdict.granted ? 5 : Math.min(verdict.retryAfterMs, 1000), loop))
+      void reserve(1).then((verdict) =>
+        wait(!verdict || verdict.granted ? 5 : Math.min(verdict.retryAfterMs, 1000), loop),
+      )
       return
     }
     call()

@@ -1,4 +1,4 @@
-import type { Failure } from './checks.ts'
+import type { Failure } from './outcome.ts'
 
 /** A deliberate fault: a text of one file, found exactly once, and what replaces it. */
 export interface Mutation {
@@ -13,6 +13,7 @@ export interface Mutation {
 
 const over: Failure['kind'] = 'over the limit'
 const lua = 'lua/quota.lua'
+const waitingCalls = 'src/redis/waiting-calls.ts'
 
 export const mutations: Mutation[] = [
   {
@@ -51,7 +52,7 @@ export const mutations: Mutation[] = [
   {
     name: 'an empty state is used at once',
     file: lua,
-    from: "if mayOpen == '1' and known == 0 then",
+    from: 'if mayOpen == 1 and known == 0 then',
     to: 'if true then',
     kinds: ['eviction', 'fleet restarted on an empty Redis', 'empty Redis, only joining members'],
     shows: over,
@@ -195,5 +196,69 @@ export const mutations: Mutation[] = [
     to: "redis.pcall('HSET', KEY, unpack(writes))",
     kinds: ['writes refused'],
     shows: over,
+  },
+  {
+    name: "a dead instance's calls keep their place and their room",
+    file: 'lua/line.lua',
+    from: "    if max(silence, waited) > RING_LENGTH / 20 then return 'silent' end\n    return waited > RING_LENGTH / 40 and 'late'",
+    to: '    return false',
+    kinds: ['crashes', 'deploy, SIGKILL'],
+    shows: 'under-used',
+  },
+  {
+    name: 'plain calls overtake those that wait',
+    file: lua,
+    from: 'if lines and isBehind(lines, line) then take = 0 end',
+    to: '',
+    kinds: ['waiting', 'waiting, in peace'],
+    shows: 'overtaken',
+  },
+  {
+    name: 'no start in ten for batch calls',
+    file: 'lua/line.lua',
+    from: 'local isTurnOfBatch = head[2] and',
+    to: 'local isTurnOfBatch = false and',
+    kinds: ['waiting'],
+    shows: 'overtaken',
+  },
+  {
+    name: 'batch calls do not draw on their credit',
+    file: 'lua/line.lua',
+    from: 'credit = credit - ticket.r',
+    to: 'credit = credit + 0',
+    kinds: ['waiting'],
+    shows: 'overtaken',
+  },
+  {
+    name: 'clients take no turns',
+    file: 'lua/line.lua',
+    from: "ticket.client == '' and 0 or last + 1",
+    to: '0',
+    kinds: ['waiting'],
+    shows: 'overtaken',
+  },
+  {
+    name: 'a line that is lost is not joined again',
+    file: waitingCalls,
+    from: 'const named = this.#toName(group)\n    if (named.length',
+    to: 'const named = this.#toName(group).filter(({ isInLine }) => !isInLine)\n    if (group.tickets.size',
+    kinds: ['eviction of the lines'],
+    shows: 'lost in line',
+  },
+  {
+    name: 'a call that comes during a claim is told with the next heartbeat',
+    file: waitingCalls,
+    from: 'group.callsAgain = group.isCalling',
+    to: 'group.callsAgain = false',
+    kinds: ['waiting, in peace'],
+    shows: 'told wrong',
+  },
+  {
+    name: 'a heartbeat claims calls that their instance has forgotten',
+    file: 'lua/line.lua',
+    from: 'local isClaimed = owner == claim.owner and group == claim.group',
+    to: 'local isClaimed = owner == claim.owner',
+    kinds: ['Redis rolls back'],
+    shows: 'no recovery',
   },
 ]

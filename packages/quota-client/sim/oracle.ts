@@ -32,6 +32,26 @@ export interface Started {
   settled(tokens: number): void
 }
 
+/** A call that may wait in line, or, for the order of starts, a plain one. Times are true ones unless they say otherwise. */
+export interface LineCall {
+  member: Member
+  priority: Priority
+  /** '' for a call of no client. */
+  client: string
+  tenant: string | undefined
+  requests: number
+  atMs: number
+  /** On the clock of its process, which alone measures how long it waits. */
+  processMs: number
+  /** 0: it does not wait. */
+  maxWaitMs: number
+  told: { atMs: number; startsMs: number }[]
+  /** When its caller had an answer, or left. */
+  ended: { atMs: number; processMs: number } | undefined
+  /** Which run of the script granted it, and when that was. */
+  grant: { order: number; atMs: number } | undefined
+}
+
 export interface SeenHold {
   cause: HoldCause
   atMs: number
@@ -57,6 +77,7 @@ export class Oracle {
   readonly holds: SeenHold[] = []
   /** When a reservation was decided that its caller must have given up by then. */
   readonly carriedOutLateMs: number[] = []
+  readonly lineCalls: LineCall[] = []
   readonly unanswered = new Map<number, { member: Member; atMs: number }>()
   readonly #time: VirtualTime
   readonly #schedule: Schedule
@@ -107,12 +128,21 @@ export class Oracle {
     if (!isKnown) this.holds.push({ cause, atMs: this.#time.nowMs, endsMs, isCaused: this.#causes.has(cause) })
   }
 
-  requested(member: Member): (verdict: Verdict) => void {
+  /** The returned function is told what became of it. */
+  requested(call: Pick<LineCall, 'member' | 'priority' | 'client' | 'tenant' | 'requests' | 'maxWaitMs' | 'told'>) {
+    const { member, maxWaitMs } = call
     const number = this.#requests++
-    this.unanswered.set(number, { member, atMs: this.#time.nowMs })
-    return (verdict) => {
+    const { nowMs } = this.#time
+    const processMs = member.process.monotonicMs()
+    const record: LineCall = { ...call, atMs: nowMs, processMs, ended: undefined, grant: undefined }
+    if (this.#schedule.loads.some(({ waits }) => waits)) this.lineCalls.push(record)
+    if (maxWaitMs === 0) this.unanswered.set(number, { member, atMs: nowMs })
+    return (verdict: Verdict | 'left') => {
       this.unanswered.delete(number)
-      if (verdict.granted) this.grantedMs.push(this.#time.nowMs)
+      record.ended = { atMs: this.#time.nowMs, processMs: member.process.monotonicMs() }
+      if (verdict === 'left' || !verdict.granted) return
+      record.grant = member.connection.lastDelivery?.executed
+      this.grantedMs.push(this.#time.nowMs)
     }
   }
 
@@ -129,14 +159,14 @@ export class Oracle {
     delivery: Delivery
     part: Reservation
     tenant: string | undefined
-    priority: Priority
+    /** The share of the limits that it may use. */
+    margin: number
   }): Started {
-    const { member, delivery, part, tenant = '', priority } = grant
+    const { member, delivery, part, tenant = '', margin } = grant
     const { configuration } = member
     const { executed } = delivery
     const inForce = this.#inForce.get(executed.order)
     if (inForce === undefined) throw new Error(`${member.name} was granted a call by a reply to no reservation`)
-    const margin = priority === 'batch' ? configuration.safetyMargin : 1
     const call: CountedCall = {
       order: executed.order,
       member: member.name,

@@ -1,4 +1,4 @@
-import type { Kind } from './draft.ts'
+import { type Kind, waitingLoads } from './draft.ts'
 import type { Random } from './random.ts'
 import { lengths } from './schedule.ts'
 
@@ -81,6 +81,17 @@ export const redisKinds: Record<string, Kind> = {
     for (let at = 0; at < count; at++)
       schedule.fault({ type: 'flush', atMs: schedule.fromMs + at * random.between(500, 70_000) })
     joinAt(schedule, random, schedule.fromMs + random.between(-2000, 2000))
+  },
+  /** What else is evicted depends on Redis; here the state stays, and the limits with it. */
+  'eviction of the lines'(schedule, random) {
+    waitingLoads(schedule, random)
+    for (let at = 0; at < random.whole(1, 3); at++)
+      schedule.fault({
+        type: 'evict lines',
+        keys: random.some([':interactive', ':batch', ':rounds']),
+        atMs: schedule.fromMs + at * random.between(500, 40_000),
+      })
+    Object.assign(schedule.promises, { noHold: true, informed: true })
   },
   /** All is used just before the loss, and asked for again when the hold may end. */
   'loss when all is used'(schedule, random) {

@@ -1,4 +1,4 @@
-import type { Failure, Outcome } from './checks.ts'
+import type { Failure, Outcome } from './outcome.ts'
 import type { Fault, Load, Schedule } from './schedule.ts'
 
 /** What the outcomes of one kind of schedule add up to. */
@@ -60,10 +60,12 @@ export function describe(schedule: Schedule, { timeline, failures }: Pick<Outcom
   ].join('\n')
 }
 
-function describeLoad({ kind, size, everyMs, tenant, priority, startsAfterMs }: Load): string {
+function describeLoad({ kind, size, everyMs, tenant, priority, startsAfterMs, waits }: Load): string {
   const of = tenant === undefined ? '' : ` of tenant ${tenant}`
   const late = startsAfterMs === 0 ? '' : `, started ${Math.round(startsAfterMs)} ms later`
-  return `load: ${kind} of ${size}${of}, ${priority}, about every ${seconds(everyMs)} at each member${late}`
+  const clients = waits?.clients ? ` for ${waits.clients} clients` : ''
+  const inLine = waits ? `, waiting up to ${seconds(waits.mostMs)}${clients}` : ''
+  return `load: ${kind} of ${size}${of}, ${priority}, about every ${seconds(everyMs)} at each member${late}${inLine}`
 }
 
 export function describeFault(fault: Fault): string {
@@ -89,6 +91,8 @@ export function describeFault(fault: Fault): string {
       return `Redis A fails over to B without the last ${seconds(fault.lostMs)}, after${lasts.slice(4)} to A with the data ${fault.data === 'own' ? 'of A' : 'of B'}; down for ${seconds(fault.downMs)} each time`
     case 'flush':
       return 'the state is evicted'
+    case 'evict lines':
+      return `lost: ${fault.keys.join(', ')}`
     case 'refuse writes':
       return `Redis refuses writes${lasts}: ${fault.error.split(' ')[0]}`
     case 'step clock':

@@ -20,6 +20,8 @@ export interface Load {
   tokens: readonly [least: number, most: number]
   priority: Priority
   tenant?: string
+  /** Its calls wait in line for so long at most, and give up earlier in this share; 0 clients: calls of no client. */
+  waits?: { mostMs: number; clients: number; aborted: number }
   /** Mean delay between the verdict and start(). */
   startsAfterMs: number
   /** Shares of the calls that settle with fewer tokens, with more, and that are released unsent. */
@@ -46,6 +48,8 @@ export type Fault =
   /** A fails over to B, and later B to A, whose process never ended. A finds its own data or B's. */
   | ({ type: 'fail over and back'; data: 'own' | 'of B'; lostMs: number; downMs: number } & Lasting)
   | ({ type: 'flush' } & Timed)
+  /** Only keys of the waiting lines are lost. */
+  | ({ type: 'evict lines'; keys: string[] } & Timed)
   | ({ type: 'refuse writes'; error: string } & Lasting)
   | ({ type: 'step clock'; ms: number; withWalls: boolean } & Timed)
   | ({ type: 'drift clock'; share: number } & Lasting)
@@ -65,6 +69,23 @@ export interface Promises {
   recoversInMs: number
   /** Overruns are charged before anything else is granted: no message is lost or late. */
   overrunsCharged: boolean
+  /** Nothing disturbs the waiting lines: no call is overtaken, none starves, nothing is wasted. */
+  inOrder: boolean
+  /** Nothing cuts members off from the waiting lines, so each call in line knows when it starts. */
+  informed: boolean
+  /** Nor does anything move the starts that waiting calls were told. */
+  toldRight: boolean
+}
+
+/** What a kind without faults promises at least. */
+export const quietPromises: Readonly<Promises> = {
+  noHold: true,
+  used: 0,
+  recoversInMs: 0,
+  overrunsCharged: false,
+  inOrder: false,
+  informed: false,
+  toldRight: false,
 }
 
 /** All that happens in one simulation. The same schedule always runs in the same way. */

@@ -30,6 +30,7 @@ export class VirtualRedis {
   readonly #time: VirtualTime
   readonly #real: RealRedis
   readonly #sha: string
+  readonly #key: string
   /** The state, and the waiting lines. */
   readonly #keys: string[]
   readonly #snapshots = new Map<string, (Buffer | null)[]>()
@@ -57,6 +58,7 @@ export class VirtualRedis {
     this.#time = options.time
     this.#real = options.real
     this.#sha = options.sha
+    this.#key = options.key
     this.#keys = keyNames.map((name) => options.key + name)
     this.#epochMs = options.epochMs
     this.promote()
@@ -128,8 +130,9 @@ export class VirtualRedis {
     this.#isUp = true
   }
 
-  async lose(): Promise<void> {
-    await this.#real.command('DEL', ...this.#keys)
+  /** Loses the keys of these names, or all. */
+  async lose(names: readonly string[] = keyNames): Promise<void> {
+    await this.#real.command('DEL', ...names.map((name) => this.#key + name))
   }
 
   async save(name: string): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Outcome } from './checks.ts'
+import type { Outcome } from './outcome.ts'
 import { endOf, lengths, type Schedule } from './schedule.ts'
 import { type Stage, simulate } from './simulation.ts'
 

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { scriptText } from '../src/redis/layout.ts'
-import type { Outcome } from './checks.ts'
 import { scheduleOf } from './kinds.ts'
+import type { Outcome } from './outcome.ts'
 import { RealRedis } from './real-redis.ts'
 import { VirtualRedis } from './server.ts'
 import { type Stage, simulate } from './simulation.ts'

@@ -47,6 +47,6 @@ t.test('it writes at its end, all with one command, so that a refused write leav
   t.same(writesOf(account?.body), [])
   const [decides, writes] = String(line?.body).split('local function closeLines')
   t.same(writesOf(decides), [])
-  t.same(writesOf(writes), ['ZREM', 'ZADD', 'ZADD', 'PEXPIRE', 'ZREMRANGEBYSCORE'])
+  t.same(writesOf(writes), ['ZREM', 'ZADD', 'ZADD', 'PEXPIRE', 'PEXPIRE', 'DEL', 'ZREMRANGEBYSCORE'])
   t.match(script?.body, /redis\.call\('HSET', KEY, unpack\(writes\)\)\n +if lines then closeLines\(lines\) end/)
 })

@@ -1,97 +1,10 @@
 import { redisServerForTest } from '@knowalledge/testing'
 import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { createQuotaClient, type Place, type QuotaClient, type QuotaClientOptions, type Verdict } from '../src/index.ts'
+import { createQuotaClient, type QuotaClient } from '../src/index.ts'
 import { keyNames } from '../src/redis/script.ts'
-import { ask, roomy } from './support/requests.ts'
-import { VirtualPool } from './support/virtual-redis.ts'
-import { VirtualTime } from './support/virtual-runtime.ts'
-
-const limits = { ...roomy, rpm: 15 }
-/** A window and its slack and transit, rounded up to buckets: a full ring starts again after so long. */
-const cycleMs = 61_003
-const patient = { maxWaitMs: 600_000 }
-
-interface Fleet {
-  time: VirtualTime
-  quotas: QuotaClient[]
-  pool?: VirtualPool
-  connections?: Redis[]
-}
-type Options = Partial<QuotaClientOptions>
-type MakeFleet = (t: Test, options?: Options & { instances?: number }) => Promise<Fleet>
-
-/** What became of calls, and when, in milliseconds since the log was made. */
-class Log {
-  readonly #time: VirtualTime
-  readonly #fromMs: number
-  readonly starts: { name: string; atMs: number }[] = []
-  readonly refusals: { name: string; atMs: number; verdict: Verdict }[] = []
-  readonly told = new Map<string, (Place & { atMs: number })[]>()
-  readonly failures: unknown[] = []
-
-  constructor(time: VirtualTime) {
-    this.#time = time
-    this.#fromMs = time.nowMs
-  }
-
-  get nowMs(): number {
-    return this.#time.nowMs - this.#fromMs
-  }
-
-  get names(): string[] {
-    return this.starts.map(({ name }) => name)
-  }
-
-  call(quota: QuotaClient | undefined, name: string, changes: Parameters<typeof ask>[0] = patient): void {
-    const told: (Place & { atMs: number })[] = []
-    this.told.set(name, told)
-    const onWaiting = (place: Place) => told.push({ ...place, atMs: this.nowMs })
-    quota?.reserve(ask({ ...changes, onWaiting })).then(
-      (verdict) => {
-        if (verdict.granted && verdict.reservation.start()) this.starts.push({ name, atMs: this.nowMs })
-        else this.refusals.push({ name, atMs: this.nowMs, verdict })
-      },
-      (error) => this.failures.push(error),
-    )
-  }
-
-  /** Pairs of calls that started, or will, the later one of which was more than a few milliseconds before the other. */
-  overtaken(names: string[]): string[] {
-    return names.slice(1).flatMap((name, at) => {
-      const before = names[at] as string
-      return this.startOf(before) <= this.startOf(name) + 20 ? [] : [`${before} by ${name}`]
-    })
-  }
-
-  startOf(name: string): number {
-    return this.starts.find((start) => start.name === name)?.atMs ?? Number.NaN
-  }
-}
-
-const inMemory: MakeFleet = async (t, { instances: _, ...options } = {}) => {
-  const time = new VirtualTime('2037-07-01T12:00:00Z')
-  const quota = createQuotaClient({ pool: 'waiting', limits, ...options }, time.runtime())
-  t.teardown(() => quota.close())
-  return { time, quotas: [quota] }
-}
-
-const inRedis =
-  (redis: Redis): MakeFleet =>
-  async (t, { instances = 2, ...options } = {}) => {
-    const pool = new VirtualPool(t, redis)
-    const quotas: QuotaClient[] = []
-    const connections = Array.from({ length: instances }, () => pool.connection())
-    for (const redis of connections) quotas.push(await pool.servingInstance({ redis, limits, ...options }))
-    return { time: pool.time, quotas, pool, connections }
-  }
-
-/** Calls spread over the instances, all at once. Which instance's come first is open. */
-function volley(log: Log, quotas: QuotaClient[], names: string[], changes?: Parameters<typeof ask>[0]): void {
-  for (const [at, name] of names.entries()) log.call(quotas[at % quotas.length], name, { ...patient, ...changes })
-}
-
-const named = (prefix: string, count: number) => Array.from({ length: count }, (_, at) => `${prefix}${at}`)
+import { ask } from './support/requests.ts'
+import { cycleMs, inMemory, inRedis, Log, limits, type MakeFleet, named, usage, volley } from './support/waiting.ts'
 
 async function promises(t: Test, fleet: MakeFleet): Promise<void> {
   t.test(
@@ -189,6 +102,37 @@ async function promises(t: Test, fleet: MakeFleet): Promise<void> {
     t.same(log.names.slice(15), ['a0', 'b0', 'c0', 'a1', 'b1', 'a2', 'b2', ...named('a', 10).slice(3)])
   })
 
+  t.test('the starts of batch calls count once for each that waits', async (t) => {
+    const { time, quotas } = await fleet(t)
+    const log = new Log(time)
+    volley(log, quotas.slice(0, 1), named('first', 15))
+    await time.pass(100)
+    volley(log, quotas.slice(0, 1), ['batch'], { priority: 'batch' })
+    await time.pass(100)
+    volley(log, quotas.slice(0, 1), named('interactive', 30))
+    await time.pass(100)
+    t.equal(log.told.get('interactive29')?.[0]?.position, 31)
+  })
+
+  t.test('a call that its tenant’s limit held back does not set the turns back', async (t) => {
+    const { time, quotas } = await fleet(t)
+    const log = new Log(time)
+    const line = quotas.slice(0, 1)
+    const tenant = { id: 'school', limits: { rpm: 1 } }
+    volley(log, line, named('first', 14))
+    await time.pass(30_000)
+    volley(log, line, named('school', 2), { tenant, client: 'a' })
+    await time.pass(100)
+    volley(log, line, named('b', 20), { client: 'b' })
+    await time.pass(cycleMs - 28_000)
+    volley(log, line, ['earlier'], { client: 'c' })
+    await time.pass(30_000)
+    t.ok(log.names.includes('school1'))
+    volley(log, line, ['later'], { client: 'd' })
+    await time.pass(cycleMs)
+    t.same(log.names.slice(30, 33), ['earlier', 'later', 'b14'])
+  })
+
   t.test('a client that gives up leaves the line, and those behind it move up', async (t) => {
     const { time, quotas } = await fleet(t)
     const log = new Log(time)
@@ -258,11 +202,6 @@ async function promises(t: Test, fleet: MakeFleet): Promise<void> {
     await time.pass(100)
     t.equal(log.refusals.length, 5)
   })
-}
-
-async function usage(time: VirtualTime, quota: QuotaClient | undefined) {
-  if (quota === undefined) throw new Error('there is no instance')
-  return time.until(quota.usage())
 }
 
 t.test('the waiting line in memory', (t) => promises(t, inMemory))

@@ -123,7 +123,8 @@ export class WaitingLine {
   #startsBefore(priority: Priority, rank: number): number {
     const { interactive, batch } = this.#lines
     if (priority === 'batch') return interactive.length + rank
-    return batch.length > 0 ? rank + Math.floor(rank / (batchEvery - 1)) : rank
+    const since = Math.min(this.#sinceBatch, batchEvery - 1)
+    return rank + Math.min(batch.length, Math.floor((rank + since) / (batchEvery - 1)))
   }
 
   #tooLong(request: Request & { wait: Wait }, rank: number): Denied | undefined {
@@ -141,7 +142,7 @@ export class WaitingLine {
   #start(ticket: Ticket, taken: Taken): void {
     const { priority, requests } = ticket.request
     this.#leave(ticket)
-    this.#round[priority] = ticket.round
+    this.#round[priority] = Math.max(this.#round[priority], ticket.round)
     this.#sinceBatch = priority === 'batch' ? 0 : this.#sinceBatch + 1
     if (priority === 'batch') this.#credit = { starts: this.#creditNow() - requests, atMs: this.#runtime.monotonicMs() }
     ticket.answer(taken)

@@ -15,6 +15,8 @@ interface Ticket {
   answer: Answer
   givesUpMs: number
   isInLine: boolean
+  /** It was named in a call, and so may be in line although no reply says so. */
+  wasNamed: boolean
   /** When it will start, as far as is known; when it may join the line again, while its tenant's limit blocks it. */
   startsMs: number
   position: number
@@ -31,6 +33,8 @@ interface Group {
   /** Given up, and not yet known to have left the line. */
   gone: Map<number, Ticket>
   isCalling: boolean
+  /** Something was to be said while a call was under way. */
+  callsAgain: boolean
 }
 
 interface Tools {
@@ -87,6 +91,7 @@ export class WaitingCalls {
       answer,
       givesUpMs: nowMs + wait.maxWaitMs,
       isInLine: false,
+      wasNamed: false,
       startsMs: nowMs,
       position: 0,
       blockedUntilMs: 0,
@@ -115,7 +120,7 @@ export class WaitingCalls {
     const key = tenant ? `${limitsText(tenant.limits)} ${tenant.id}` : ''
     let group = this.#groups.get(key)
     if (group === undefined) {
-      group = { id: ++this.#groupIds, tenant, tickets: new Map(), gone: new Map(), isCalling: false }
+      group = { id: ++this.#groupIds, tenant, tickets: new Map(), gone: new Map(), isCalling: false, callsAgain: false }
       this.#groups.set(key, group)
     }
     return group
@@ -124,7 +129,7 @@ export class WaitingCalls {
   #leave(group: Group, ticket: Ticket): void {
     if (!group.tickets.delete(ticket.number)) return
     ticket.stopListening()
-    if (ticket.isInLine || group.isCalling) group.gone.set(ticket.number, ticket)
+    if (ticket.wasNamed) group.gone.set(ticket.number, ticket)
     this.#callBy(this.#tools.runtime.monotonicMs())
   }
 
@@ -178,10 +183,12 @@ export class WaitingCalls {
 
   async #call(group: Group): Promise<void> {
     const { member, runtime, settings } = this.#tools
+    group.callsAgain = group.isCalling
     if (group.isCalling || member.unavailable !== undefined || !member.mayUseGrants()) return
     const named = this.#toName(group)
     if (named.length + group.gone.size === 0) return
     group.isCalling = true
+    for (const ticket of named) ticket.wasNamed = true
     const gone = [...group.gone.values()].slice(0, namedPerCall.joining)
     const nowMs = runtime.monotonicMs()
     const isFresh = freshness(runtime, settings)
@@ -204,6 +211,7 @@ export class WaitingCalls {
       // the member has noted and announced the failure; the tickets are named again
     }
     group.isCalling = false
+    if (group.callsAgain) await this.#call(group)
   }
 
   #toName({ tickets }: Group): Ticket[] {
@@ -227,14 +235,14 @@ export class WaitingCalls {
     const { gate } = member
     const granted = rest.subarray(named.length * 3)
     const probeOfPauseMs = granted.length > 0 ? gate.pass(member.nowMs()) : undefined
-    for (const number of granted) {
+    for (let at = 0; at < granted.length; at += 3) {
+      const [number = 0, requests = 0, tokens = 0] = granted.subarray(at, at + 3)
       const taken = takenFrom(pool, { tenant: group.tenant, ledger, isFresh, probeOfPauseMs })
       const ticket = group.tickets.get(number)
-      const left = group.gone.get(number)
       if (ticket && mayUse) this.#finish(group, ticket, taken)
       else if (ticket)
         ticket.isInLine = false // a clock has stepped: the grant is void
-      else if (left) ledger.adjust(taken.charge, { requests: -left.request.requests, tokens: -left.request.tokens })
+      else ledger.adjust(taken.charge, { requests: -requests, tokens: -tokens }) // it has given up, or was answered before
     }
     for (const [at, ticket] of named.entries()) {
       const [state = 0, waitMs = 0, before = 0] = rest.subarray(at * 3, at * 3 + 3)

@@ -108,10 +108,12 @@ export class VirtualPool {
     await this.#redis.del(names.map((name) => this.key + name))
   }
 
-  async snapshot(): Promise<() => Promise<void>> {
-    const dump = await this.#redis.dumpBuffer(this.key)
+  async snapshot(names: readonly string[] = ['']): Promise<() => Promise<void>> {
+    const keys = names.map((name) => this.key + name)
+    const dumps = await Promise.all(keys.map((key) => this.#redis.dumpBuffer(key)))
     return async () => {
-      await this.#redis.restore(this.key, 0, dump, 'REPLACE')
+      for (const [at, dump] of dumps.entries())
+        if (dump) await this.#redis.restore(keys[at] as string, 0, dump, 'REPLACE')
     }
   }
 
