@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CallOptions, type Client, createClient } from '@knowalledge/client'
+import { type CallOptions, type Client, createClient, KnowAllEdgeError } from '@knowalledge/client'
 import { processForTest, redisServerForTest, type TestContext } from '@knowalledge/testing'
 
 /** A minute takes a fifth of a minute, and so does all that is counted in minutes. */
@@ -13,7 +13,7 @@ export const latencyMs = 100
 export const maxStreamWaitSeconds = 900
 const lateLearnersPerWindow = 3
 /** What this machine adds on the way to Gemini is not scaled with the window, so the emulator's is shorter by it. */
-const delayMs = 400
+const delayMs = 1_000
 
 const env = {
   LOG_LEVEL: 'warn',
@@ -72,13 +72,16 @@ interface Play {
 
 async function learn(client: Client, topic: string, { ask, call, result, startMs }: Play): Promise<void> {
   const sinceStart = () => performance.now() - startMs
-  const focus = (await ask.subtopics(client, topic, call)).slice(0, explanations)
+  const subtopics = await untilAnswered(() => ask.subtopics(client, topic, call), call)
+  const focus = subtopics.slice(0, explanations)
   result.subtopicsMs.push(sinceStart())
   let first: number | undefined
   const onItem = () => {
     first ??= sinceStart()
   }
-  result.refusals += await ask.explanations(client, { topic, focus }, { ...call, onItem })
+  const question = { topic, focus }
+  const failed = await untilAnswered(() => ask.explanations(client, question, { ...call, onItem }), call)
+  result.refusals += failed
   result.firstMs.push(first ?? sinceStart())
   result.doneMs.push(sinceStart())
 }
@@ -89,14 +92,29 @@ async function comeLate(late: Client[], { ask, call, result, startMs }: Play, ov
   let atMs = startMs + 2 * windowMs
   for (const [n, client] of late.entries()) {
     atMs -= (Math.log(1 - Math.random()) * windowMs) / lateLearnersPerWindow
-    await sleep(atMs - performance.now(), undefined, { signal: over }).catch(() => {})
+    await sleep(Math.max(0, atMs - performance.now()), undefined, { signal: over }).catch(() => {})
     if (over.aborted) break
     const askedMs = performance.now()
-    const answer = ask.subtopics(client, `Late ${n}`, call).then(() => result.lateMs.push(performance.now() - askedMs))
+    const answer = untilAnswered(() => ask.subtopics(client, `Late ${n}`, call), call).then(() =>
+      result.lateMs.push(performance.now() - askedMs),
+    )
     answer.catch(() => {}) // thrown below
     answers.push(answer)
   }
   await Promise.all(answers)
+}
+
+/** The client repeats what was refused with a status; this, what was refused within a stream. */
+async function untilAnswered<T>(ask: () => Promise<T>, { onRetry }: CallOptions): Promise<T> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof KnowAllEdgeError) || error.retryAfterMs === undefined) throw error
+      onRetry?.({ error, waitMs: error.retryAfterMs })
+      await sleep(error.retryAfterMs)
+    }
+  }
 }
 
 interface Ask {
