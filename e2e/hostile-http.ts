@@ -147,6 +147,7 @@ export const targets = [
     'raw bytes that are no UTF-8': Buffer.from(get('/api/health\xff\xfe'), 'latin1'),
   }),
   ...ending(405, 'method_not_allowed', {
+    'OPTIONS *': head('OPTIONS * HTTP/1.1', 'host: x', closing),
     CONNECT: head('CONNECT evil:443 HTTP/1.1', 'host: evil:443'),
     'CONNECT to a route': head('CONNECT /api/health HTTP/1.1', 'host: x'),
     TRACE: head('TRACE /api/health HTTP/1.1', 'host: x', closing),
@@ -154,7 +155,6 @@ export const targets = [
     'GET where it takes POST': get('/api/create_subtopics'),
   }),
   ...ending(404, 'not_found', {
-    'OPTIONS *': head('OPTIONS * HTTP/1.1', 'host: x', closing),
     'two slashes at the start': get('//api/health'),
     'two slashes and a host': get('//evil.invalid/api/health'),
     'two slashes inside': get('/api//health'),

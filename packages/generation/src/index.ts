@@ -1,5 +1,6 @@
 export { type Backends, openBackends } from './backends.ts'
 export { contextOf } from './context.ts'
+export { documentWaiting } from './document-waiting.ts'
 export {
   answerHeaders,
   errorResponses,

@@ -3,6 +3,7 @@ import {
   answerHeaders,
   answerKey,
   answerLearning,
+  documentWaiting,
   errorResponses,
   type GenerationSpec,
   type GenerationTools,
@@ -40,7 +41,7 @@ export function generateImage(app: App, tools: GenerationTools, imageBackend: 'g
   app.post(
     '/api/generate_image',
     {
-      config: { endpoint: 'generate_image' },
+      config: { endpoint: 'generate_image', swaggerTransform: documentWaiting },
       preValidation: trimTexts,
       schema: {
         summary: 'A picture of a topic',

@@ -1,6 +1,7 @@
 import {
   answerHeaders,
   answerLearning,
+  documentWaiting,
   errorResponses,
   type GenerationAnswer,
   type GenerationTools,
@@ -60,7 +61,7 @@ export function createPresentation(app: App, tools: GenerationTools): void {
   app.post(
     '/api/create_presentation',
     {
-      config: { endpoint: 'create_presentation' },
+      config: { endpoint: 'create_presentation', swaggerTransform: documentWaiting },
       preValidation: [ignoreUnlessText('learningStyle', 'language'), trimTexts],
       schema: {
         summary: 'Explanations of subtopics',

@@ -2,6 +2,7 @@ import {
   answerHeaders,
   answerLearning,
   contextOf,
+  documentWaiting,
   errorResponses,
   type GenerationAnswer,
   type GenerationTools,
@@ -48,7 +49,7 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
   app.post(
     '/api/create_subtopics',
     {
-      config,
+      config: { ...config, swaggerTransform: documentWaiting },
       preValidation: [ignoreUnlessText('language'), trimTexts],
       schema: { ...about, body: Question, response: { 200: Answer, ...errorResponses } },
     },

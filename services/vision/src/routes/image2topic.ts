@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto'
 import multipart from '@fastify/multipart'
-import { answerHeaders, answerLearning, errorResponses, type GenerationTools } from '@knowalledge/generation'
+import {
+  answerHeaders,
+  answerLearning,
+  documentWaiting,
+  errorResponses,
+  type GenerationTools,
+} from '@knowalledge/generation'
 import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -62,7 +68,7 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
     app.post(
       '/api/image2topic',
       {
-        config: { endpoint: 'image2topic' },
+        config: { endpoint: 'image2topic', swaggerTransform: documentWaiting },
         bodyLimit: maxImageBytes + 64 * 1024,
         validatorCompiler: () => () => true,
         schema: {
