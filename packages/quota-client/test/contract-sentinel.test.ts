@@ -41,6 +41,7 @@ t.test('over Sentinel', async (t) => {
     const common = { redis, pool: 'failover', limits: { ...roomy, rpd: 10 }, windowMs: 6000 }
     const quota = createQuotaClient({ ...longTimeout, ...common, newPool: 'open', onHold })
     t.teardown(() => quota.close())
+    await until(() => quota.health().state === 'serving') // a slow first reply does not show a step of the clock
     heldBy(await quota.reserve(ask({ requests: 7 })))
     const replicaAdmin = replica.connect()
     await until(async () => (await replicaAdmin.exists('quota:{failover}')) === 1)
