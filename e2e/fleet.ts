@@ -92,10 +92,11 @@ interface EmulatorCounters {
 export async function post(
   url: string,
   body: object,
+  headers: Record<string, string> = {},
 ): Promise<{ status: number; headers: Headers; body: Record<string, unknown> }> {
   const reply = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   })
   return { status: reply.status, headers: reply.headers, body: (await reply.json()) as Record<string, unknown> }
