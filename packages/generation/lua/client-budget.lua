@@ -6,7 +6,7 @@
 -- ARGV[7] requests, ARGV[8] tokens; negative: gives them back
 -- ARGV[9..12] limits: requests and tokens of the window, requests and tokens of the day
 -- ARGV[13] share of the day that one client may use; ARGV[14] '1' for a call in line: only that share applies
--- RETURNS 1 and 0 when taken, else 0 and the milliseconds until it could be taken if nobody else asked
+-- RETURNS 0 when taken, else the milliseconds until it could be taken if nobody else asked
 -- Atomic, because two calls of one client must not both take the last of its share.
 
 local now, bucketMs, dayEndMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -33,7 +33,7 @@ if amount[1] < 0 then
     local lifetimeMs = redis.call('PTTL', key)
     if lifetimeMs > 0 then add(key, lifetimeMs) end
   end
-  return { 1, 0 }
+  return 0
 end
 
 -- Until when others count as asking, and notes that this one asks.
@@ -100,8 +100,8 @@ if not hasOwnLimits then
       break
     end
   end
-  if waitMs > 0 then return { 0, math.ceil(waitMs) } end
+  if waitMs > 0 then return math.ceil(waitMs) end
 end
 add(KEYS[2], math.ceil(dayEndMs - now) + 3600000)
 add(KEYS[#KEYS], math.ceil(windowMs + 2 * bucketMs))
-return { 1, 0 }
+return 0

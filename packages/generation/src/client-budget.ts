@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import type { QuotaLimits } from '@knowalledge/quota-client'
-import type { RedisConnection } from '@knowalledge/redis-kit'
+import { CalendarDay, type QuotaLimits } from '@knowalledge/quota-client'
+import { defineScript, type RedisConnection } from '@knowalledge/redis-kit'
 import {
   type Amount,
   type BudgetClient,
@@ -47,7 +47,7 @@ export function createClientBudget(options: ClientBudgetOptions): ClientBudget {
   const settings = { limits, sharePerDay, bucketMs: windowMs / bucketsPerWindow }
   const memory = new MemoryBudget(settings)
   const shared = redis && new RedisBudget(redis, { pool, settings })
-  const endOfDay = dayEnds(options.dayTimeZone)
+  const day = new CalendarDay(options.dayTimeZone)
   let isDegraded = false
   const inOrder = async <T>(inRedis: () => Promise<T>, here: () => T): Promise<T> => {
     if (shared === undefined) return here()
@@ -65,7 +65,7 @@ export function createClientBudget(options: ClientBudgetOptions): ClientBudget {
   return {
     async take(client, amount, isInLine = false) {
       const nowMs = clock()
-      const take: Take = { client, amount, isInLine, nowMs, dayEndMs: endOfDay(nowMs) }
+      const take: Take = { client, amount, isInLine, nowMs, dayEndMs: day.endOf(nowMs) }
       const retryAfterMs = await inOrder(
         async () => (await shared?.take(take)) ?? 0,
         () => memory.take(take),
@@ -83,38 +83,18 @@ export function createClientBudget(options: ClientBudgetOptions): ClientBudget {
   }
 }
 
-/** When the day of a time zone ends that holds an instant: the first one with another date. Milliseconds since the epoch. */
-function dayEnds(timeZone: string): (atMs: number) => number {
-  const format = new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' })
-  let [startMs, endMs] = [0, 0]
-  return (atMs) => {
-    if (atMs >= startMs && atMs < endMs) return endMs
-    startMs = Math.floor(atMs)
-    const date = format.format(startMs)
-    let same = startMs
-    endMs = startMs + 26 * 3_600_000 // a day has at most 25 hours
-    while (endMs - same > 1) {
-      const middle = Math.floor((same + endMs) / 2)
-      if (format.format(middle) === date) same = middle
-      else endMs = middle
-    }
-    return endMs
-  }
-}
-
 const script = readFileSync(new URL('../lua/client-budget.lua', import.meta.url), 'utf8')
 
-type Command = (keys: number, ...keysThenTerms: (string | number)[]) => Promise<[taken: number, waitMs: number]>
+/** Who asked last, the day, and the buckets of the window. */
+const keyCount = 2 + bucketsPerWindow + 1
 
 class RedisBudget {
-  readonly #command: Command
+  readonly #command: ReturnType<typeof defineScript>
   readonly #prefix: string
   readonly #settings: BudgetSettings
 
   constructor(redis: RedisConnection, { pool, settings }: { pool: string; settings: BudgetSettings }) {
-    redis.defineCommand('takeFromBudget', { lua: script })
-    // ioredis adds the command at run time; its types cannot know it.
-    this.#command = (redis as unknown as { takeFromBudget: Command }).takeFromBudget.bind(redis)
+    this.#command = defineScript(redis, { name: 'takeFromBudget', lua: script, numberOfKeys: keyCount })
     this.#prefix = `{budget:${pool}}:`
     this.#settings = settings
   }
@@ -125,8 +105,7 @@ class RedisBudget {
     const newest = Math.floor(nowMs / bucketMs)
     const buckets = Array.from({ length: bucketsPerWindow + 1 }, (_, n) => `bucket:${newest - bucketsPerWindow + n}`)
     const keys = ['asked', `day:${dayEndMs}`, ...buckets].map((name) => this.#prefix + name)
-    const [, waitMs] = await this.#command(
-      keys.length,
+    const waitMs = await this.#command(
       ...keys,
       nowMs,
       bucketMs,
@@ -143,6 +122,6 @@ class RedisBudget {
       sharePerDay,
       isInLine ? 1 : 0,
     )
-    return waitMs
+    return Number(waitMs)
   }
 }

@@ -14,6 +14,7 @@ export { createGeneration, type GenerationOptions } from './generation.ts'
 export { answerLearning } from './learning-reply.ts'
 export type { QuotaConfig } from './quota.ts'
 export { answerKey } from './run.ts'
+export { Semaphore } from './semaphore.ts'
 export {
   createGenerationApp,
   type GenerationTools,

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { HttpError, internalMessage } from '@knowalledge/service-kit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { contextOf } from './context.ts'
-import { Places } from './places.ts'
+import { Semaphore } from './semaphore.ts'
 import type { RunContext, RunWait } from './types.ts'
 
 /** What holds for every client that waits in line. */
@@ -94,7 +94,7 @@ async function answerWithEvents(
 
 function waitOf(seconds: number, { closing }: Waiting): RunWait {
   const untilMs = performance.now() + seconds * 1000
-  return { untilMs, places: new Places(placesPerRequest), line: new Map(), closing }
+  return { untilMs, places: new Semaphore(placesPerRequest), line: new Map(), closing }
 }
 
 const unforeseen = new HttpError('internal_error', internalMessage)

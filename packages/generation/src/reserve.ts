@@ -68,7 +68,7 @@ async function inLine(
   { quota, metrics, signal }: Pick<ReserveTools, 'quota' | 'metrics'> & { signal: AbortSignal },
 ): Promise<Verdict> {
   const either = AbortSignal.any([signal, closing])
-  await places.take(either)
+  await places.acquire(1, either)
   const ticket = {}
   const sinceMs = performance.now()
   const onWaiting = (place: Place) => {
@@ -82,7 +82,7 @@ async function inLine(
     return verdict
   } finally {
     line.delete(ticket)
-    places.leave()
+    places.release(1)
   }
 }
 

@@ -3,7 +3,7 @@ import type { ContentType, Endpoint, Metrics } from '@knowalledge/metrics'
 import type { Place, Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
-import type { Places } from './places.ts'
+import type { Semaphore } from './semaphore.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
 /** One request to Gemini, with everything that its path needs to know. */
@@ -100,7 +100,7 @@ export interface RunWait {
   /** On the clock of `performance.now()`. */
   untilMs: number
   /** Those that all runs of the request may have in line. */
-  places: Places
+  places: Semaphore
   /** When those start that are in line now, on the same clock. */
   line: Map<object, number>
   /** Aborts, with an HttpError, when this instance closes. */

@@ -1,8 +1,8 @@
 -- line.lua: the two waiting lines, interactive (1) and batch (2). Read after account.lua and before quota.lua.
 -- A line is a sorted set. A member of it is one ticket, 'arrived:owner:number:requests:tokens:group:client': when it came, in 13
--- digits of milliseconds; the instance that holds it, its number there, in 10 digits, and for which of that instance's tenants it is. The
--- score is the ticket's round: each ticket of a client is a round later than the client's one before it, so that clients take
--- turns; within a round the first to come is the first to start.
+-- digits of milliseconds; the instance that holds it, its number there, in 10 digits, and for which of that instance's tenants
+-- it is. The score is the ticket's round: each ticket of a client is a round later than the client's one before it, so that
+-- clients take turns; within a round the first to come is the first to start.
 -- KEYS[2] the interactive line, KEYS[3] the batch line, KEYS[4] the last round of each client that waits
 -- Nothing here is needed for the limits: a line that is lost is joined again by the instances that hold its tickets.
 
@@ -27,7 +27,7 @@ end
 
 -- `claim`: what the call says about its tickets (see quota.lua), and the caller's id as `owner`.
 local function openLines(claim, pool)
-  local lines = { claim = claim, pool = pool, ceilings = ceilings(pool, false, 1), granted = {} }
+  local lines = { claim = claim, pool = pool, ceilings = ceilings(pool, false, 1), granted = {}, isGranted = {} }
   for at = 1, 2 do
     local length = redis.call('ZCARD', LINES[at])
     lines[at] = { length = length, blocked = length > 0, left = {}, ranks = {}, hasLeft = {}, joined = {} }
@@ -73,7 +73,7 @@ local function grant(lines, accounts, ticket)
   for _, a in ipairs(accounts) do charge(a, ticket.r, ticket.t) end
   lines.claim.most = lines.claim.most - 1
   lines.granted[#lines.granted + 1] = ticket
-  lines.granted[-ticket.number] = true
+  lines.isGranted[ticket.number] = true
 end
 
 -- Whether the others claim their turns: the field `turns` has three doubles each, an instance, its group, since when it has a turn.
@@ -190,7 +190,7 @@ end
 local function answer(lines, accounts, isOpen, named)
   local at, maxWait, ticket = named[2], named[3], ticketOf(named[1])
   local pool, tenant, claim, line = lines.pool, accounts[2], lines.claim, lines[named[2]]
-  if lines.granted[-ticket.number] then return -1, 0, 0 end
+  if lines.isGranted[ticket.number] then return -1, 0, 0 end
   local rank = redis.call('ZRANK', LINES[at], ticket.text)
   if tenant then
     local limit, wait = shortage(tenant, ceilings(tenant, false, 1), ticket.r, ticket.t, 0)
@@ -224,7 +224,6 @@ end
 
 -- Writes what has changed.
 local function closeLines(lines)
-  local pool, rounds = lines.pool, {}
   for at = 1, 2 do
     local line = lines[at]
     for from = 1, #line.left, 1000 do
@@ -241,6 +240,6 @@ local function closeLines(lines)
   end
   if redis.call('EXISTS', LINES[1], LINES[2]) == 0 then redis.call('DEL', ROUNDS)
   elseif #lines[1].left + #lines[2].left > 0 then
-    redis.call('ZREMRANGEBYSCORE', ROUNDS, '-inf', '(' .. min(pool[ROUND], pool[ROUND + 1]))
+    redis.call('ZREMRANGEBYSCORE', ROUNDS, '-inf', '(' .. min(lines.pool[ROUND], lines.pool[ROUND + 1]))
   end
 end

@@ -17,15 +17,17 @@
 -- ARGV[10] pause 'kind,until': kind 1 to 5 for rpm, rpd, tpm, tpd, upstream; until 0: the provider named no time
 -- ARGV[11] what the member knows of the day, JSON [[tenant or '', dayEnd, requests, tokens], …], upper bounds
 -- ARGV[12] id of the tenant; ARGV[13] its limits 'rpm,rpd,tpm,tpd'; ARGV[14] its adjustments
--- ARGV[15] JSON about the tickets of one group of the member, those of the tenant: { group, most: how many may be granted, longest:
---         most tickets in both lines, gone: [[ticket, line], …] of those that have given up, named: [[ticket, line, longest wait], …] }
+-- ARGV[15] JSON about the tickets of one group of the member, those of the tenant: { group, most: how many may be granted,
+--         longest: most tickets in both lines, gone: [[ticket, line], …] of those that have given up,
+--         named: [[ticket, line, longest wait], …] }
 -- RETURNS doubles: the call, Redis's time in milliseconds, the status, the pool's fields, with a tenant its fields, then for
 --         'usage' the oldest bucket with requests and with tokens (0: none), the lengths of the lines and in how many
 --         milliseconds a call of one request would start from the end of each; for each run, unless the pool is held, how many
 --         were granted, why the others were not (1 to 4 the pool's rpm, rpd, tpm, tpd; 5 to 8 the tenant's; 9 a pause) and for
---         how many milliseconds; for each named ticket what `answer` of line.lua returns; the numbers, requests and tokens of all that were granted
--- Atomic, because what is free must not change between looking and taking. There is one write, at the end, so that a Redis
--- that refuses writes leaves nothing half done.
+--         how many milliseconds; for each named ticket what `answer` of line.lua returns; the number, requests and tokens of
+--         each ticket that was granted
+-- Atomic, because what is free must not change between looking and taking. All writes are at the end and the hash is the first
+-- of them, so that a Redis that refuses writes leaves nothing half done; only a state of another layout is deleted before.
 
 local call, kind, member, deadline = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local runs, adjustments, pause, knowledge = ARGV[8] or '', ARGV[9] or '', ARGV[10] or '', ARGV[11] or ''

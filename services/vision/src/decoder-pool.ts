@@ -1,8 +1,8 @@
+import { Semaphore } from '@knowalledge/generation'
 import { HttpError } from '@knowalledge/service-kit'
 import { Decoder } from './decoder.ts'
 import type { PreparedImage } from './image.ts'
 import { decoderCount, decodeTimeoutMs, maxDecodedBytes, maxDecodeWaitMs } from './limits.ts'
-import { Semaphore } from './semaphore.ts'
 
 export interface DecoderPoolOptions {
   decoders?: number

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { mock } from 'node:test'
+import { Semaphore } from '@knowalledge/generation'
 import { hostileImages } from '@knowalledge/testing'
 import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import { Decoder } from '../src/decoder.ts'
 import { DecoderPool, type DecoderPoolOptions } from '../src/decoder-pool.ts'
 import { ImageError } from '../src/image-error.ts'
-import { Semaphore } from '../src/semaphore.ts'
 import { solid } from './images.ts'
 
 const never = new AbortController().signal

@@ -39,6 +39,7 @@ export class WaitingLine {
   #sinceBatch = 0
   #credit = { starts: 0, atMs: Number.NEGATIVE_INFINITY }
   #timer: Timer | undefined
+  #isAnnouncing = false
 
   constructor(grants: Grants, settings: Settings, runtime: Runtime) {
     this.#grants = grants
@@ -61,7 +62,7 @@ export class WaitingLine {
     const { priority, wait } = request
     const line = this.#lines[priority]
     const name = `${priority} ${wait.client}`
-    const last = wait.client === '' ? -1 : (this.#lastRounds.get(name) ?? -1)
+    const last = this.#lastRounds.get(name) ?? -1
     const round = Math.max(this.#round[priority], last + 1)
     const after = line.findIndex((other) => other.round > round)
     const rank = after < 0 ? line.length : after
@@ -70,7 +71,7 @@ export class WaitingLine {
       answer(refusal)
       return
     }
-    this.#lastRounds.set(name, round)
+    if (wait.client !== '') this.#lastRounds.set(name, round)
     const onAbort = () => {
       this.#leave(ticket)
       this.advance()
@@ -80,7 +81,7 @@ export class WaitingLine {
     const ticket: Ticket = { request, answer, round, givesUpMs, told: undefined, stopListening }
     wait.signal?.addEventListener('abort', onAbort, { once: true })
     line.splice(rank, 0, ticket)
-    this.#announce()
+    this.#announceSoon()
   }
 
   /** Starts all whose turn it is, and tells the others when theirs comes. */
@@ -99,7 +100,7 @@ export class WaitingLine {
       else if (decision.tenantRefused) blocked.add(ticket)
       else break
     }
-    this.#announce()
+    this.#announceSoon()
   }
 
   close(): void {
@@ -169,6 +170,16 @@ export class WaitingLine {
 
   #mostCredit(): number {
     return Math.max(1, this.#grants.rpm() / 60)
+  }
+
+  /** Once for all that a turn of the event loop changes: it goes through the whole line. */
+  #announceSoon(): void {
+    if (this.#isAnnouncing) return
+    this.#isAnnouncing = true
+    this.#runtime.defer(() => {
+      this.#isAnnouncing = false
+      this.#announce()
+    })
   }
 
   /** Tells all where they stand, refuses those that would wait for too long, and comes back when the first may start. */

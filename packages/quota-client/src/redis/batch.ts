@@ -1,4 +1,4 @@
-import { limitTypes } from '../core/limits.ts'
+import { limitsText, limitTypes } from '../core/limits.ts'
 import { type Denied, freshness, type Request, type Settings, type Taken } from '../core/store.ts'
 import type { Pause, Runtime, Tenant } from '../types.ts'
 import { type PoolState, pausedOutcome, status } from './layout.ts'
@@ -6,18 +6,28 @@ import type { Member } from './member.ts'
 import type { Reply } from './script.ts'
 
 export type Answer = (decision: Taken | Denied) => void
-interface Waiting {
+/** A call that waits for its decision. */
+export interface Waiting {
   request: Request
   answer: Answer
 }
 
-export interface BatchTools {
+/** What all calls of a store share. */
+export interface CallTools {
   member: Member
   ledger: Taken['ledger']
   runtime: Runtime
   settings: Settings
+}
+
+export interface BatchTools extends CallTools {
   /** For calls that the shared state could not answer. */
   decideWithout: (waiting: Waiting) => void
+}
+
+/** Calls with the same key travel together: a call of the script knows one tenant, with one set of limits. */
+export function tenantKey(tenant: Tenant | undefined): string {
+  return tenant ? `${limitsText(tenant.limits)} ${tenant.id}` : ''
 }
 
 /** The reservations of one turn of the event loop, of one tenant or of none: they travel as one call. */
@@ -140,7 +150,8 @@ export function denied(refusal: Pick<Denied, 'reason' | 'retryAfterMs'> & Partia
   }
 }
 
-function refusalOf(why: number, retryAfterMs: number, { limitType }: Pause): Denied {
+/** What a number of the script says: see RETURNS in lua/quota.lua. */
+export function refusalOf(why: number, retryAfterMs: number, { limitType }: Pause): Denied {
   if (why === pausedOutcome) return denied({ reason: 'paused', limitType, retryAfterMs })
   const limit = limitTypes[(why - 1) % limitTypes.length]
   if (limit === undefined) throw new Error(`quota.lua refused for the unknown reason ${why}`)

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { leavesAtMs } from '../core/account.ts'
-import { divideLimits, limitsText } from '../core/limits.ts'
+import { divideLimits } from '../core/limits.ts'
 import { pauseLength } from '../core/pauses.ts'
 import { type Request, type Settings, type Store, usageOf } from '../core/store.ts'
 import type { MemoryStore } from '../memory/memory-store.ts'
@@ -13,7 +13,7 @@ import type {
   Runtime,
   Tenant,
 } from '../types.ts'
-import { type Answer, Batch, type BatchTools, denied } from './batch.ts'
+import { type Answer, Batch, type BatchTools, denied, tenantKey } from './batch.ts'
 import { Member, pauseText } from './member.ts'
 import type { Reply } from './script.ts'
 import { WaitingCalls } from './waiting-calls.ts'
@@ -131,8 +131,7 @@ export class RedisStore implements Store {
     }
     const { tenant } = waiting.request
     if (this.#batches.size === 0) this.#runtime.defer(() => this.#sendAll())
-    // Two limits for one tenant in one turn would be two calls: each gets its own batch.
-    const key = tenant ? `${limitsText(tenant.limits)} ${tenant.id}` : ''
+    const key = tenantKey(tenant)
     let batch = this.#batches.get(key)
     if (batch === undefined) {
       batch = new Batch(tenant && { ...tenant, limits: this.#divided(tenant).shared }, this.#tools)

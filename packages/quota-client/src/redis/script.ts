@@ -1,3 +1,4 @@
+import { defineScript } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 import type { Runtime } from '../types.ts'
 import { accountBytes, type PoolState, readAccount, scriptText, status } from './layout.ts'
@@ -32,15 +33,13 @@ export interface Reply {
   rest: Float64Array
 }
 
-type Command = (...args: (string | number)[]) => Promise<unknown>
-const commandName = 'knowalledgeQuota'
 const headBytes = 24
-/** The state, and the waiting lines, which nothing depends on that must not be exceeded. */
+/** The state, on which the limits depend, and the waiting lines, on which they do not. */
 export const keyNames = ['', ':interactive', ':batch', ':rounds']
 
 /** The only place that registers and calls the script. */
 export class QuotaScript {
-  readonly #command: Command
+  readonly #command: ReturnType<typeof defineScript>
   readonly #runtime: Runtime
   readonly #timeoutMs: number
   readonly #keys: string[]
@@ -48,9 +47,12 @@ export class QuotaScript {
   #calls = 0
 
   constructor(redis: Redis | Cluster, runtime: Runtime, { pool, timeoutMs }: { pool: string; timeoutMs: number }) {
-    redis.defineCommand(commandName, { lua: scriptText(), numberOfKeys: keyNames.length })
-    // ioredis adds the command at run time; its types cannot know it.
-    this.#command = (redis as unknown as Record<string, Command>)[`${commandName}Buffer`]?.bind(redis) as Command
+    this.#command = defineScript(redis, {
+      name: 'knowalledgeQuota',
+      lua: scriptText(),
+      numberOfKeys: keyNames.length,
+      binaryReplies: true,
+    })
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
     this.#keys = keyNames.map((name) => `quota:{${pool}}${name}`)

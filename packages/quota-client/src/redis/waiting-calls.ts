@@ -1,9 +1,8 @@
-import { limitsText, limitTypes } from '../core/limits.ts'
-import { type Denied, freshness, type Request, type Settings, type Taken, type Wait } from '../core/store.ts'
-import type { Runtime, Tenant, Timer } from '../types.ts'
-import { type Answer, denied, takenFrom } from './batch.ts'
-import { pausedOutcome, status } from './layout.ts'
-import type { Member } from './member.ts'
+import { limitTypes } from '../core/limits.ts'
+import { type Denied, freshness, type Request, type Taken, type Wait } from '../core/store.ts'
+import type { Tenant, Timer } from '../types.ts'
+import { type Answer, type CallTools, denied, refusalOf, takenFrom, tenantKey, type Waiting } from './batch.ts'
+import { type PoolState, pausedOutcome, status } from './layout.ts'
 import type { Reply } from './script.ts'
 
 /** A call that waits in line. Times are of the monotonic clock, in milliseconds. */
@@ -37,13 +36,9 @@ interface Group {
   callsAgain: boolean
 }
 
-interface Tools {
-  member: Member
-  runtime: Runtime
-  settings: Settings
-  ledger: Taken['ledger']
+interface Tools extends CallTools {
   /** For a call that the shared state cannot answer now: true when the outage budget has answered it. */
-  decideWithout: (ticket: { request: Request; answer: Answer }) => boolean
+  decideWithout: (ticket: Waiting) => boolean
 }
 
 /** Tickets that one call names: those that are to join, those that start first, and some of the others in turn. */
@@ -65,12 +60,6 @@ export class WaitingCalls {
 
   constructor(tools: Tools) {
     this.#tools = tools
-  }
-
-  get length(): number {
-    let sum = 0
-    for (const { tickets } of this.#groups.values()) sum += tickets.size
-    return sum
   }
 
   /** `tenant` has the limits that hold for it in the shared state. */
@@ -117,7 +106,7 @@ export class WaitingCalls {
   }
 
   #groupOf(tenant: Tenant | undefined): Group {
-    const key = tenant ? `${limitsText(tenant.limits)} ${tenant.id}` : ''
+    const key = tenantKey(tenant)
     let group = this.#groups.get(key)
     if (group === undefined) {
       group = { id: ++this.#groupIds, tenant, tickets: new Map(), gone: new Map(), isCalling: false, callsAgain: false }
@@ -204,7 +193,7 @@ export class WaitingCalls {
     try {
       const reply = await member.call('reserve', { tenant: group.tenant, line: JSON.stringify(line) })
       if (reply.pool !== undefined) {
-        this.#learn(group, named, reply, { isFresh })
+        this.#learn(group, named, { reply, pool: reply.pool, isFresh })
         for (const { number } of gone) group.gone.delete(number)
       }
     } catch {
@@ -226,10 +215,13 @@ export class WaitingCalls {
     return [...joining.slice(0, namedPerCall.joining), ...first, ...others.slice(0, namedPerCall.others)]
   }
 
-  #learn(group: Group, named: Ticket[], reply: Reply, { isFresh }: Pick<Taken, 'isFresh'>): void {
+  #learn(
+    group: Group,
+    named: Ticket[],
+    { reply, pool, isFresh }: { reply: Reply; pool: PoolState } & Pick<Taken, 'isFresh'>,
+  ): void {
     const { member, runtime, ledger } = this.#tools
-    const { pool, rest } = reply
-    if (pool === undefined) return
+    const { rest } = reply
     const nowMs = runtime.monotonicMs()
     const mayUse = member.mayUseGrants()
     const { gate } = member
@@ -248,8 +240,16 @@ export class WaitingCalls {
       const [state = 0, waitMs = 0, before = 0] = rest.subarray(at * 3, at * 3 + 3)
       if (!group.tickets.has(ticket.number) || state < 0) continue
       ticket.checkedMs = nowMs
-      if (state === 0) this.#moved(ticket, { startsMs: nowMs + waitMs, position: before + 1 })
-      else this.#refused(group, ticket, { state, waitMs, nowMs, reply })
+      ticket.isInLine = state === 0
+      const startsMs = nowMs + waitMs
+      const isTenants = state > limitTypes.length && state !== pausedOutcome
+      if (ticket.isInLine) this.#moved(ticket, { startsMs, position: before + 1 })
+      else if (isTenants && startsMs < ticket.givesUpMs) {
+        ticket.blockedUntilMs = startsMs
+        this.#moved(ticket, { startsMs, position: Math.max(1, ticket.position) })
+      } else if (reply.status === status.hold)
+        this.#finish(group, ticket, denied({ reason: 'hold', cause: pool.cause, retryAfterMs: waitMs }))
+      else this.#finish(group, ticket, refusalOf(state, waitMs, pool.pause))
     }
     if (this.#incarnation !== pool.incarnation) this.#rejoin(pool.incarnation)
     for (const { startsMs } of group.tickets.values())
@@ -260,41 +260,9 @@ export class WaitingCalls {
     const { member, runtime } = this.#tools
     const isNew = ticket.position === 0 || ticket.position !== place.position
     const hasMoved = Math.abs(ticket.startsMs - place.startsMs) > member.heartbeatMs
-    ticket.isInLine = true
     Object.assign(ticket, place)
     const startsInMs = Math.max(0, Math.ceil(place.startsMs - runtime.monotonicMs()))
     if (isNew || hasMoved) ticket.request.wait.onWaiting?.({ startsInMs, position: place.position })
-  }
-
-  #refused(
-    group: Group,
-    ticket: Ticket,
-    { state, waitMs, nowMs, reply }: { state: number; waitMs: number; nowMs: number; reply: Reply },
-  ): void {
-    const { length } = limitTypes
-    ticket.isInLine = false
-    const isTenants = state > length && state !== pausedOutcome
-    if (isTenants && nowMs + waitMs < ticket.givesUpMs) {
-      ticket.blockedUntilMs = nowMs + waitMs
-      this.#moved(ticket, { startsMs: nowMs + waitMs, position: Math.max(1, ticket.position) })
-      ticket.isInLine = false
-      return
-    }
-    const { pool } = reply
-    const refusal = {
-      retryAfterMs: waitMs,
-      limitType: limitTypes[(state - 1) % length] ?? 'rpm',
-      tenantRefused: isTenants,
-    }
-    if (reply.status === status.hold && pool)
-      this.#finish(group, ticket, denied({ ...refusal, reason: 'hold', limitType: 'upstream', cause: pool.cause }))
-    else if (state === pausedOutcome && pool)
-      this.#finish(
-        group,
-        ticket,
-        denied({ ...refusal, reason: 'paused', limitType: pool.pause.limitType, tenantRefused: false }),
-      )
-    else this.#finish(group, ticket, denied({ ...refusal, reason: 'spent' }))
   }
 
   /** In a new incarnation the line may be lost, or be an older one: all tickets are named again. */
