@@ -104,7 +104,7 @@ async function comeLate(late: Client[], { ask, call, result, startMs }: Play, ov
   await Promise.all(answers)
 }
 
-/** The client repeats what was refused with a status; this, what was refused within a stream. */
+/** The client retries requests that are refused with a status; this retries those that are refused within a stream. */
 async function untilAnswered<T>(ask: () => Promise<T>, { onRetry }: CallOptions): Promise<T> {
   for (;;) {
     try {

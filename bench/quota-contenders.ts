@@ -37,7 +37,7 @@ export function contenders(server: TestRedisServer): { list: Contender[]; close:
     newPool: 'open',
     onFault,
   })
-  const twin = createQuotaClient({ pool: 'bench', limits })
+  const inMemory = createQuotaClient({ pool: 'bench', limits })
   const storeClient = server.connect()
   const flexible = fourLimits((options) => new RateLimiterRedis({ ...options, storeClient }))
   const flexibleMemory = fourLimits((options) => new RateLimiterMemory(options))
@@ -50,7 +50,7 @@ export function contenders(server: TestRedisServer): { list: Contender[]; close:
     ...rows('rate-limiter-flexible, four limits one by one', { decide: () => oneByOne(flexible) }, [1, 64, 256]),
     ...rows('rate-limiter-flexible, four limits at once', { decide: () => atOnce(flexible) }, [1, 64, 256]),
     ...rows('ioredis, EVALSHA of one INCR', { decide: () => benchIncrement.call(raw, 'bench') }, [1, 64]),
-    ...rows('quota-client in memory', { decide: () => reserve(twin), use: granted }, [1]),
+    ...rows('quota-client in memory', { decide: () => reserve(inMemory), use: granted }, [1]),
     ...rows('rate-limiter-flexible in memory, four limits', { decide: () => oneByOne(flexibleMemory) }, [1]),
   ]
   return { list, close: () => quota.close() }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { METHODS } from 'node:http'
 import { connect } from 'node:net'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { type Exposition, scrape } from './exposition.ts'
 import { eventually, fleetForTest, post } from './fleet.ts'
 
@@ -32,7 +32,7 @@ t.test('each process shows every family of the contract, as text that promtool a
 })
 
 t.test('a scrape asks Redis once, and shows what the fleet used also where nothing was served', async (t) => {
-  const monitor = await monitorForTest(t)
+  const monitor = await startMonitor()
   const asked: string[] = []
   monitor.on('monitor', (_time: string, command: string[], source: string) => {
     if (source === 'lua') return
@@ -129,11 +129,10 @@ function http(method: string, target: string, body = ''): string {
   return `${method} ${target} HTTP/1.1\r\nHost: gateway\r\n${type}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }
 
-/** What Redis is sent. ioredis loses its way when the first command arrives together with the reply to MONITOR: then once more. */
-async function monitorForTest(t: Test) {
+/** Shows what Redis is sent. ioredis fails when the first command arrives together with the reply to MONITOR: then again. */
+async function startMonitor() {
   for (;;) {
     const monitor = fleet.redis.connect({ monitor: true })
-    t.teardown(() => monitor.disconnect())
     const hasBegun = await new Promise<boolean>((resolve) => {
       monitor.once('monitoring', () => resolve(true)).once('error', () => resolve(false))
     })

@@ -12,7 +12,7 @@ import type { Question } from './questions.ts'
 const deadlineGraceMs = 2_500
 
 export interface LoadOptions {
-  /** Where the doors are; like any load balancer it goes to the next one where nobody listens. */
+  /** URLs of the gateways; like any load balancer it tries the next one where nobody listens. */
   gateways: () => readonly Member[]
   /** When all of them are down on purpose. Default never. */
   down?: readonly Span[]

@@ -47,7 +47,7 @@ export interface GatewayOptions {
   logger: Logger
 }
 
-/** Patience of the aggregated health and ready checks with one service, in milliseconds. */
+/** Timeout of the aggregated health and ready checks for one service, in milliseconds. */
 const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */

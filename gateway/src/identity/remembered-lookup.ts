@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 const freshMs = 3_000
 /** While Redis is silent, who was seen within this time is still known. */
 const knownMs = 5 * 60_000
-const patienceMs = 100
+const timeoutMs = 100
 /** After a failure Redis is left alone for so long; nobody waits meanwhile. */
 const pauseMs = 500
 const maxRemembered = 10_000
@@ -61,7 +61,7 @@ export class RememberedLookup<T extends object> {
   #ask(id: string): Promise<T | undefined> {
     const askedAtMs = this.#options.clock()
     if (this.#isPaused(askedAtMs)) return Promise.reject(this.#fault?.cause)
-    const asking = answerWithin(patienceMs, this.#options.load(id)).then(
+    const asking = answerWithin(timeoutMs, this.#options.load(id)).then(
       (found) => {
         if (this.#asking.get(id) === asking) this.#keep(id, found, askedAtMs)
         this.#heard()
@@ -102,7 +102,7 @@ export class RememberedLookup<T extends object> {
 
 /** For what needs Redis itself and no memory of it. Throws HttpError `service_unavailable` when there is no answer in time. */
 export async function fromRedis<T>(answer: Promise<T>): Promise<T> {
-  return answerWithin(patienceMs, answer).catch((cause) => {
+  return answerWithin(timeoutMs, answer).catch((cause) => {
     throw unavailable(cause)
   })
 }

@@ -1,4 +1,4 @@
-export type LimitType = 'rpm' | 'rpd' | 'tpm' | 'tpd' | 'upstream'
+export type LimitType = 'rpm' | 'rpd' | 'tpm' | 'tpd' | 'upstream' | 'client'
 
 export interface ErrorDetails {
   status?: number | undefined

@@ -15,7 +15,7 @@ export interface Conversation {
 }
 
 interface ConversationOptions {
-  patienceMs?: number
+  timeoutMs?: number
   /** Says that nothing follows the bytes, so that a server need not wait for the rest of half a request. */
   ends?: boolean
 }
@@ -27,7 +27,7 @@ interface ConversationOptions {
 export async function converse(
   url: string,
   bytes: string | Buffer | (string | Buffer)[],
-  { patienceMs = 15_000, ends = false }: ConversationOptions = {},
+  { timeoutMs = 15_000, ends = false }: ConversationOptions = {},
 ): Promise<Conversation> {
   const [first = '', ...further] = Array.isArray(bytes) ? bytes : [bytes]
   const { hostname, port } = new URL(url)
@@ -44,13 +44,13 @@ export async function converse(
   const timer = setTimeout(() => {
     late = true
     socket.destroy()
-  }, patienceMs)
+  }, timeoutMs)
   socket.write(first)
   if (ends) socket.end()
   await new Promise((resolve) => socket.once('close', resolve))
   clearTimeout(timer)
   const conversation = readAnswers(Buffer.concat(received).toString('latin1'))
-  if (late) throw new Error(`no end within ${patienceMs} ms, after ${JSON.stringify(conversation)}`)
+  if (late) throw new Error(`no end within ${timeoutMs} ms, after ${JSON.stringify(conversation)}`)
   return conversation
 }
 
