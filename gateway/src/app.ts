@@ -58,7 +58,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   const checks = { ...options.checks, services: anyService(services), ...services }
   const app = await createServiceApp({
     service: 'gateway',
-    description: 'Learning material from Gemini, through one door and one quota.',
+    description: 'Learning material from Gemini, through one gateway and one quota.',
     logger,
     metrics: createMetrics({ errorTypes: Object.keys(errorStatus) }),
     checks,
