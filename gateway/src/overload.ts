@@ -13,7 +13,7 @@ export interface OverloadOptions {
 /** They must answer just when it is too much. */
 const alwaysAnswered = new Set(['health', 'ready', 'metrics'])
 const sampleIntervalMs = 500
-const sayAgainMs = 1_000
+const logIntervalMs = 1_000
 
 /** What a request that is shed gets, and why, for the log. */
 export type Shed = (why: Record<string, unknown>) => HttpError
@@ -37,16 +37,16 @@ export async function overload(app: App, { config }: OverloadOptions): Promise<S
   return shed
 }
 
-/** Made once, as shedding must cost little; and said once a second, not for each request. */
+/** The error is made once, as shedding must cost little, and logged once a second, not for each request. */
 function shedding(app: App): Shed {
-  const error = new HttpError('overloaded', 'There is more to do than can be done right now. Try again in a second.', {
+  const error = new HttpError('overloaded', 'The server is overloaded. Try again in a second.', {
     retryAfterSeconds: 1,
   })
-  let saidAtMs = Number.NEGATIVE_INFINITY
+  let loggedAtMs = Number.NEGATIVE_INFINITY
   return (why) => {
     const nowMs = performance.now()
-    if (nowMs - saidAtMs >= sayAgainMs) {
-      saidAtMs = nowMs
+    if (nowMs - loggedAtMs >= logIntervalMs) {
+      loggedAtMs = nowMs
       app.log.warn(why, 'overloaded: requests are refused')
     }
     return error

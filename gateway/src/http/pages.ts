@@ -13,9 +13,12 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join(';')
 
+/** Read once, and before an event loop is watched: it takes a tenth of a second. */
+const assets = loadAssets()
+
 /** `GET /`: the learning app, with its scripts and styles below `/assets/`. Browsers ask each time whether it changed. */
 export function pages(app: App): void {
-  for (const [path, { type, etag, body, gzipped }] of loadAssets()) {
+  for (const [path, { type, etag, body, gzipped }] of assets) {
     app.get(`/${path}`, { config: { quiet: true }, schema: { hide: true } }, async (request, reply) => {
       reply.headers({ 'cache-control': 'no-cache', etag, vary: 'Accept-Encoding' })
       // Of a 304 too: its headers replace those that the browser has kept, and a reloaded page would load nothing.
