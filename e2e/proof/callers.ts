@@ -15,17 +15,20 @@ export const doorEnv = {
   GATEWAY_SECRET: 'a-gateway-secret-for-the-proof-of-all',
 }
 
-/** A tenant with a limit of its own, one without, and a browser that exchanged its key for a session. */
+/**
+ * A tenant with a limit of its own, one with a limit that is never reached, and a browser that exchanged its key for a session.
+ * Limits of their own exempt them from the shares of clients (ADR 0016), which leave a part of the quota unused on purpose.
+ */
 export async function keyedCallers(
   redisUrl: string,
   { rpm, gateway }: { rpm: number; gateway: string },
 ): Promise<Caller[]> {
   const limited = await runKeys(redisUrl, 'create', '--tenant', 'limited', '--rpm', String(rpm))
-  const free = await runKeys(redisUrl, 'create', '--tenant', 'free')
+  const roomy = await runKeys(redisUrl, 'create', '--tenant', 'roomy', '--rpm', '1000000000')
   return [
     { name: 'a tenant with a limit', headers: { 'x-api-key': limited } },
-    { name: 'a tenant without', headers: { authorization: `Bearer ${free}` } },
-    { name: 'a session', headers: await session(gateway, free) },
+    { name: 'a tenant with a roomy limit', headers: { authorization: `Bearer ${roomy}` } },
+    { name: 'a session', headers: await session(gateway, roomy) },
   ]
 }
 

@@ -18,7 +18,7 @@ const errors: Record<number, string[]> = {
   503: ['gemini_unavailable', 'service_unavailable', 'overloaded', 'quota_unavailable'],
   504: ['timeout'],
 }
-const limitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream']
+const limitTypes = ['rpm', 'rpd', 'tpm', 'tpd', 'upstream', 'client']
 
 /** What is wrong with a reply, judged by the contract alone; undefined when nothing is. */
 export async function faultOf(question: Question, requestId: string, reply: Reply): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import type { TestRedisServer } from '@knowalledge/testing'
 
-/** Made by a person with `npm run keys`, and kept until one revokes them: one hash of all keys, one record a limited tenant. */
-const madeByPeople = /^gateway:(keys$|tenant:)/
+/** Made by a person with `npm run keys`: a hash of all keys, a record of each limited tenant, and of the last 10,000 changes. */
+const madeByPeople = /^gateway:(keys$|audit$|tenant:)/
 
 /** Lists every key of a Redis: those that traffic made without an expiry, and how many there are of each kind with how long they last. */
 export async function keysWithoutExpiry(
