@@ -49,7 +49,7 @@ async function servesThrough(t: Test, env: Record<string, string>): Promise<void
 }
 
 async function letsIn(t: Test, env: Record<string, string>): Promise<void> {
-  const made = await runCommand('gateway/src/keys.ts', { args: ['create', '--tenant', 'school-a'], env })
+  const made = await runCommand('gateway/src/cli/keys.ts', { args: ['create', '--tenant', 'school-a'], env })
   t.equal(made.code, 0, made.stderr)
   const gateway = await processForTest(t, 'gateway/src/server.ts', {
     env: {

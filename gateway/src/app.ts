@@ -3,32 +3,31 @@ import { type CircuitState, createMetrics } from '@knowalledge/metrics'
 import type { QuotaClient } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } from '@knowalledge/service-kit'
-import { confineAdminRoutes, listenForAdmins } from './admin-listener.ts'
-import { callersByAddress } from './caller.ts'
-import type { Config } from './config.ts'
-import { connectionLimits, serverOptions } from './connection-limits.ts'
-import { FailedLogins } from './failed-logins.ts'
-import { createFleetOpenapi, type OpenapiDocument } from './fleet-openapi.ts'
+import { bodyLimits } from './admission/body-limits.ts'
+import { connectionLimits, serverOptions } from './admission/connection-limits.ts'
+import { FailedLogins } from './admission/failed-logins.ts'
+import { limitEachClient, limitInFlight } from './admission/in-flight.ts'
+import { overload } from './admission/overload.ts'
+import { rateLimits } from './admission/rate-limits.ts'
+import { RequestCounts, type RequestCountsOptions } from './admission/request-counts.ts'
+import { identifyBrowsers } from './auth/browsers.ts'
+import { callersByAddress } from './auth/caller.ts'
+import { refuseOtherSites } from './auth/csrf.ts'
+import { createIdentity, type IdentityBacking } from './auth/identity.ts'
+import { withSecurity } from './auth/openapi.ts'
+import { sessionRoutes } from './auth/routes.ts'
+import { type Config, readTrustProxy } from './config.ts'
+import { confineAdminRoutes, listenForAdmins } from './http/admin-listener.ts'
 import { pages } from './http/pages.ts'
-import { identifyBrowsers } from './identity/browsers.ts'
-import { createIdentity, type IdentityBacking } from './identity/identity.ts'
-import { withSecurity } from './identity/openapi.ts'
-import { sessionRoutes } from './identity/session-routes.ts'
-import { limitEachClient, limitInFlight } from './in-flight.ts'
-import { overload } from './overload.ts'
-import { rateLimits } from './rate-limits.ts'
-import { requestBounds } from './request-bounds.ts'
-import { RequestCounts, type RequestCountsOptions } from './request-counts.ts'
+import { securityHeaders } from './http/security-headers.ts'
+import { anyService, serviceChecks } from './proxy/health-checks.ts'
+import { proxied } from './proxy/routes.ts'
+import { Sending } from './proxy/sending.ts'
+import { createUpstreams, type Upstreams } from './proxy/upstreams.ts'
 import { admin } from './routes/admin.ts'
-import { docs } from './routes/docs.ts'
+import { createFleetOpenapi, docs, type OpenapiDocument } from './routes/docs.ts'
 import { health } from './routes/health.ts'
-import { proxied } from './routes/proxied.ts'
 import { quotaStats } from './routes/quota-stats.ts'
-import { refuseOtherSites, securityHeaders } from './security-headers.ts'
-import { Sending } from './sending.ts'
-import { anyService, serviceChecks } from './service-checks.ts'
-import { readTrustProxy } from './trust-proxy.ts'
-import { createUpstreams, type Upstreams } from './upstreams.ts'
 
 export interface GatewayOptions {
   config: Config
@@ -77,7 +76,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   const shed = await overload(app, { config })
   callersByAddress(app)
   limitInFlight(app, config)
-  requestBounds(app)
+  bodyLimits(app)
   const counts = countsWhileOpen(app, options)
   await rateLimits(app, { config, counts })
   const failedLogins = (kind: string) =>

@@ -1,10 +1,10 @@
+import { isIP } from 'node:net'
 import { quotaSettings } from '@knowalledge/generation/quota'
 import { redisSettings } from '@knowalledge/redis-kit'
 import { type Environment, readEnvironment, serverSettings, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
-import { doorSettings } from './door-settings.ts'
-import { identityFaults, identitySettings } from './identity/settings.ts'
-import { readTrustProxy } from './trust-proxy.ts'
+import { admissionSettings } from './admission/settings.ts'
+import { authFaults, authSettings } from './auth/settings.ts'
 
 const serviceUrls = (description: string, port: number) =>
   Type.String({
@@ -49,8 +49,8 @@ export const settings = Type.Object({
       expectation: 'at least 16 characters',
     }),
   ),
-  ...doorSettings,
-  ...identitySettings,
+  ...admissionSettings,
+  ...authSettings,
   ...redisSettings,
   ...quotaSettings,
 })
@@ -58,7 +58,7 @@ export type Config = Readonly<Static<typeof settings>>
 
 /** The only place where the gateway reads its environment. Throws EnvironmentError naming every fault. */
 export function loadConfig(env: Environment = process.env): Config {
-  return readEnvironment(settings, env, identityFaults)
+  return readEnvironment(settings, env, authFaults)
 }
 
 const keysSettings = Type.Object(redisSettings)
@@ -68,4 +68,26 @@ export function loadKeysConfig(env: Environment = process.env): Readonly<Static<
   return readEnvironment(keysSettings, env, ({ REDIS_ENABLED }) =>
     REDIS_ENABLED === false ? ['REDIS_ENABLED=false: keys are kept in Redis; say where with REDIS_URL'] : [],
   )
+}
+
+/** Whose X-Forwarded-For is believed, as Fastify takes it: nobody's, these addresses', or whose a function says. */
+export type TrustProxy = false | string[] | ((address: string, hop: number) => boolean)
+
+const ranges = ['loopback', 'linklocal', 'uniquelocal']
+
+/** `false`, a count of proxies, or addresses, CIDRs and named ranges separated by commas. Undefined for anything else. */
+export function readTrustProxy(text: string): TrustProxy | undefined {
+  if (text === 'false') return false
+  // Fastify takes no count, as it would believe whoever connects: for where only the proxy can, such as in a cluster.
+  if (/^\d{1,2}$/.test(text)) return (_address, hop) => hop < Number(text)
+  const trusted = text.split(',').map((entry) => entry.trim())
+  return trusted.every((entry) => ranges.includes(entry) || isAddresses(entry)) ? trusted : undefined
+}
+
+/** One address, or those of a CIDR; all there are (`/0`) are not a proxy's. */
+function isAddresses(entry: string): boolean {
+  const [address = '', bits, ...rest] = entry.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }

@@ -3,7 +3,7 @@ import { errorShape } from '@knowalledge/generation/errors'
 import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
 import { type App, HttpError, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
-import type { FailedLogins } from '../failed-logins.ts'
+import type { FailedLogins } from '../admission/failed-logins.ts'
 
 const Body = Type.Object({
   operation: Type.Optional(

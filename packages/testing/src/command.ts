@@ -24,7 +24,7 @@ export function runCommand(
 
 /** `npm run keys` over the Redis of that URL: what it printed. Throws what it complained of. */
 export async function runKeys(redisUrl: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runCommand('gateway/src/keys.ts', { args, env: { REDIS_URL: redisUrl } })
+  const { code, stdout, stderr } = await runCommand('gateway/src/cli/keys.ts', { args, env: { REDIS_URL: redisUrl } })
   if (code !== 0) throw new Error(stderr)
   return stdout.trim()
 }

@@ -1,0 +1,88 @@
+import httpProxy from '@fastify/http-proxy'
+import type { App } from '@knowalledge/service-kit'
+import type { FastifyReply } from 'fastify'
+import { upstreamError } from './errors.ts'
+import { answerHeaders, requestHeaders } from './headers.ts'
+import type { Answer, Sending } from './sending.ts'
+import type { ServiceName, Upstreams } from './upstreams.ts'
+
+interface ProxiedRoute {
+  service: ServiceName
+  method: 'GET' | 'POST'
+  prefix: string
+  /** Below the prefix. */
+  path: string
+  endpoint: 'create_subtopics' | 'create_presentation' | 'image2topic' | 'generate_image' | 'images'
+}
+
+/** Everything that is passed on; any other path ends here. */
+const routes: ProxiedRoute[] = [
+  {
+    service: 'text-generation',
+    method: 'POST',
+    prefix: '/api/create_subtopics',
+    path: '',
+    endpoint: 'create_subtopics',
+  },
+  {
+    service: 'text-generation',
+    method: 'POST',
+    prefix: '/api/create_presentation',
+    path: '',
+    endpoint: 'create_presentation',
+  },
+  { service: 'text-generation', method: 'GET', prefix: '/api/subtopics', path: '', endpoint: 'create_subtopics' },
+  { service: 'text-generation', method: 'GET', prefix: '/api/explanation', path: '', endpoint: 'create_presentation' },
+  { service: 'vision', method: 'POST', prefix: '/api/image2topic', path: '', endpoint: 'image2topic' },
+  { service: 'image-generation', method: 'POST', prefix: '/api/generate_image', path: '', endpoint: 'generate_image' },
+  { service: 'image-generation', method: 'GET', prefix: '/api/images', path: '/:sha256', endpoint: 'images' },
+]
+
+export interface ProxyOptions {
+  upstreams: Upstreams
+  sending: Sending
+  gatewaySecret: string | undefined
+}
+
+/** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
+export function proxied(app: App, { upstreams, sending, gatewaySecret }: ProxyOptions): void {
+  for (const { service, method, prefix, path, endpoint } of routes) {
+    app.register(httpProxy, {
+      upstream: `http://${service}`, // only a name: `undici` knows the instances
+      undici: sending.to(upstreams.all[service]),
+      prefix,
+      rewritePrefix: prefix,
+      routes: [path],
+      httpMethods: [method],
+      config: { endpoint },
+      disableRequestLogging: true,
+      handler: (request, reply, path, options) => {
+        const { tenant } = request.caller
+        if (tenant) request.outcome.tenant = tenant.id
+        return sending.forClient(reply, () => reply.from(path, options))
+      },
+      replyOptions: {
+        rewriteRequestHeaders: requestHeaders(gatewaySecret),
+        rewriteHeaders: answerHeaders,
+        retryDelay: () => null, // the default repeats a GET up to ten times on a 503
+        onResponse: (_request, reply, answer) => send(reply as FastifyReply, answer as unknown as UpstreamAnswer),
+        onError: (reply, { error }) => reply.send(upstreamError(service, error)),
+      },
+    })
+  }
+}
+
+/** What reply-from hands over, whatever its types say. */
+interface UpstreamAnswer {
+  stream: Answer['body']
+}
+
+function send(reply: FastifyReply, { stream }: UpstreamAnswer): void {
+  // Set by reply-from when the answer came before all of an upload did. To close then would cost the client its answer:
+  // what is left of the upload is dropped instead.
+  if (reply.hasHeader('connection')) reply.removeHeader('connection')
+  const isEventStream = String(reply.getHeader('content-type')).startsWith('text/event-stream')
+  // Node keeps a head back until the first bytes of the body; Fastify has set the headers when it pipes.
+  if (isEventStream) reply.raw.once('pipe', () => reply.raw.flushHeaders())
+  reply.send(stream)
+}

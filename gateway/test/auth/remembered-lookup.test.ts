@@ -1,0 +1,66 @@
+import t from 'tap'
+import { RememberedLookup } from '../../src/auth/remembered-lookup.ts'
+import { clockForTest } from './fixtures.ts'
+
+interface Thing {
+  n: number
+}
+
+/** A look-up whose answers the test gives, one after another. */
+function lookupForTest() {
+  const clock = clockForTest()
+  const asked: PromiseWithResolvers<Thing | undefined>[] = []
+  const faults: string[] = []
+  const lookup = new RememberedLookup<Thing>({
+    load: () => {
+      const answer = Promise.withResolvers<Thing | undefined>()
+      asked.push(answer)
+      return answer.promise
+    },
+    isValid: () => true,
+    clock,
+    onFault: ({ state }) => faults.push(state),
+  })
+  /** Asks, and lets Redis answer the n-th question so. */
+  const find = (n: number, answer: Thing | undefined | Error) => {
+    const found = lookup.find('id')
+    if (answer instanceof Error) asked[n]?.reject(answer)
+    else asked[n]?.resolve(answer)
+    return found
+  }
+  return { lookup, clock, asked, faults, find }
+}
+
+t.test('what was forgotten while it was being asked for is not remembered', async (t) => {
+  const { lookup, asked, find } = lookupForTest()
+  const found = lookup.find('id')
+  lookup.forget('id')
+  asked[0]?.resolve({ n: 0 })
+  t.same(await found, { n: 0 })
+  t.equal(await find(1, undefined), undefined)
+})
+
+t.test('what is not there is asked for each time', async (t) => {
+  const { asked, find } = lookupForTest()
+  for (const n of [0, 1, 2]) t.equal(await find(n, undefined), undefined)
+  t.equal(asked.length, 3)
+})
+
+t.test('a clock that is set back makes nothing last longer', async (t) => {
+  const { asked, clock, find } = lookupForTest()
+  await find(0, { n: 0 })
+  clock.nowMs -= 3_600_000
+  t.same(await find(1, { n: 1 }), { n: 1 })
+  t.equal(asked.length, 2)
+})
+
+t.test('each fault of Redis is told once, and its end too', async (t) => {
+  const { clock, faults, find } = lookupForTest()
+  await t.rejects(find(0, new Error('down')), { code: 'service_unavailable' })
+  clock.nowMs += 500
+  await t.rejects(find(1, new Error('down')), { code: 'service_unavailable' })
+  t.same(faults, ['degraded'])
+  clock.nowMs += 500
+  await find(2, { n: 2 })
+  t.same(faults, ['degraded', 'recovered'])
+})
