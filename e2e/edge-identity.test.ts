@@ -24,7 +24,7 @@ t.test('what one caller was let in for is never given to another', async (t) => 
   const another = await ask(url, '/api/session', { method: 'POST', headers: { 'x-api-key': key } })
   t.match(
     another,
-    { status: 201, headers: { 'set-cookie': [/^kae_session=/] } },
+    { status: 201, headers: { 'set-cookie': [/^__Host-kae_session=/] } },
     'sessions are made through the edge too',
   )
 })
@@ -39,9 +39,10 @@ t.test('who shows a key or a session is not answered from the edge, and leaves n
     { authorization: 'Bearer x' },
     { 'x-api-key': 'x' },
     { cookie: 'theme=dark; kae_session=x' },
+    { cookie: '__Host-kae_session=x' },
   ]
   for (const headers of shown) t.match(await ask(url, question, { headers }), { cache: 'BYPASS' })
-  t.match(await ask(url, question), { cache: 'MISS', body: '4' })
+  t.match(await ask(url, question), { cache: 'MISS', body: '5' })
   for (const headers of shown) t.match(await ask(url, question, { headers }), { cache: 'BYPASS' })
-  t.match(await ask(url, question, { headers: { cookie: 'theme=dark' } }), { cache: 'HIT', body: '4' })
+  t.match(await ask(url, question, { headers: { cookie: 'theme=dark' } }), { cache: 'HIT', body: '5' })
 })

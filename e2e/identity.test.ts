@@ -111,7 +111,7 @@ t.test('who asked is in the log, and no key, cookie, token or secret is', async 
   const lineOf = (id: string) => logged.find((line) => line.request_id === id && line.msg === 'request completed')
   t.match(lineOf('by-session'), { caller: /^session [0-9a-f]{16}$/, tenant: 'school-a', status: 200 })
   t.match(lineOf('by-key'), { caller: /^key [0-9a-f]{16}$/, tenant: 'school-a', status: 200 })
-  const value = decodeURIComponent(cookie.slice('kae_session='.length))
+  const value = decodeURIComponent(cookie.slice('__Host-kae_session='.length))
   const hidden = [
     key.slice(4),
     value.slice(0, 43),

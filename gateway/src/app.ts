@@ -111,7 +111,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   })
   const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
   pages(app)
-  docs(app, { openapi: identity ? withSecurity(openapi) : openapi })
+  docs(app, { openapi: identity ? withSecurity(openapi, identity.sessionCookie) : openapi })
   return app
 }
 

@@ -12,8 +12,6 @@ import { rejectForgery } from './csrf.ts'
 import { type LookupOptions, RememberedLookup } from './remembered-lookup.ts'
 import { type Session, Sessions } from './sessions.ts'
 
-export const sessionCookie = 'kae_session'
-
 /** What keys and sessions are kept in. */
 export interface IdentityBacking {
   redis: Redis | Cluster
@@ -25,7 +23,7 @@ export interface IdentityBacking {
 
 type IdentityConfig = Pick<
   Config,
-  'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'MAX_SESSIONS_PER_KEY'
+  'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'MAX_SESSIONS_PER_KEY' | 'COOKIE_SECURE'
 >
 
 export interface IdentityOptions {
@@ -55,6 +53,7 @@ export async function createIdentity(
 
 /** Who may come in: by key, or by a session that a key was exchanged for. */
 export class Identity {
+  readonly sessionCookie: string
   readonly sessions: Sessions
   readonly #keys: RememberedLookup<ValidKey>
   readonly #failedLogins: FailedLogins
@@ -62,6 +61,7 @@ export class Identity {
   constructor({ config, backing, failedLogins }: IdentityOptions & { config: { SESSION_SECRET: string } }) {
     const { redis, faultsOf = () => () => {}, clock = Date.now } = backing as IdentityBacking
     this.#failedLogins = failedLogins
+    this.sessionCookie = sessionCookieName(config)
     const keys = new ApiKeys({ redis, clock })
     this.#keys = new RememberedLookup<ValidKey>({
       load: (id) => keys.find(id),
@@ -114,9 +114,14 @@ export class Identity {
     const key = await this.#keys.find(request.caller.id)
     if (key === undefined) throw unauthorized(reply) // revoked a moment ago
     const { cookie, session } = await this.sessions.create(key.id)
-    const earlier = cookieOf(request)
+    const earlier = this.cookieOf(request)
     if (earlier !== undefined) await this.sessions.end(earlier, key.id)
     return { cookie, session: { ...session, key } }
+  }
+
+  /** The session cookie's value, whatever it is. */
+  cookieOf({ headers, server }: FastifyRequest): string | undefined {
+    return headers.cookie === undefined ? undefined : server.parseCookie(headers.cookie)[this.sessionCookie]
   }
 
   async #identify(request: FastifyRequest): Promise<Omit<Caller, 'address' | 'browser'> | undefined> {
@@ -145,16 +150,16 @@ export class Identity {
 
   /** Ends with the key that it was made with. */
   async #sessionOf(request: FastifyRequest): Promise<SessionWithKey | undefined> {
-    const value = cookieOf(request)
+    const value = this.cookieOf(request)
     const session = value === undefined ? undefined : await this.sessions.find(value)
     const key = session && (await this.#keys.find(session.keyId))
     return key && { ...session, key }
   }
 }
 
-/** The session cookie's value, whatever it is. */
-export function cookieOf({ headers, server }: FastifyRequest): string | undefined {
-  return headers.cookie === undefined ? undefined : server.parseCookie(headers.cookie)[sessionCookie]
+/** A browser takes a `__Host-` cookie from this very host and over HTTPS only, so that no neighbour can plant one. */
+export function sessionCookieName({ COOKIE_SECURE }: Pick<Config, 'COOKIE_SECURE'>): string {
+  return COOKIE_SECURE ? '__Host-kae_session' : 'kae_session'
 }
 
 const notForPrivate = /^(?:public|private|s-maxage=.*|stale-if-error=.*|proxy-revalidate)$/i

@@ -3,16 +3,16 @@ import type { FleetOpenapi, OpenapiDocument } from '../routes/docs.ts'
 const byKey = [{ bearer: [] }, { apiKey: [] }]
 const bySession = [{ session: [] }]
 
-const securitySchemes = {
+const securitySchemes = (sessionCookie: string) => ({
   bearer: { type: 'http', scheme: 'bearer', description: 'An API key' },
   apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
   session: {
     type: 'apiKey',
     in: 'cookie',
-    name: 'kae_session',
+    name: sessionCookie,
     description: 'From `POST /api/session`. What changes something also needs `X-CSRF-Token`',
   },
-}
+})
 
 interface Operation {
   tags?: string[]
@@ -20,13 +20,16 @@ interface Operation {
 }
 
 /** The fleet's document, in which each route that needs a key or a session says so. (The services do not know of it.) */
-export function withSecurity({ refresh, document }: FleetOpenapi): FleetOpenapi {
+export function withSecurity({ refresh, document }: FleetOpenapi, sessionCookie: string): FleetOpenapi {
   return {
     refresh,
     document() {
       const described = document()
       const paths = Object.entries(described.paths ?? {}).map(([path, item]) => [path, securedPath(item)])
-      const components = { ...(described.components as object | undefined), securitySchemes }
+      const components = {
+        ...(described.components as object | undefined),
+        securitySchemes: securitySchemes(sessionCookie),
+      }
       return { ...described, components, paths: Object.fromEntries(paths) } satisfies OpenapiDocument
     },
   }

@@ -1,7 +1,7 @@
 import { type App, ErrorShape } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { rejectForgery } from './csrf.ts'
-import { cookieOf, type Identity, type SessionWithKey, sessionCookie } from './identity.ts'
+import type { Identity, SessionWithKey } from './identity.ts'
 
 const SessionShape = Type.Object({
   tenant: Type.String(),
@@ -52,7 +52,7 @@ function login(app: App, { identity, cookieOptions }: CookieRouteOptions): void 
     },
     async (request, reply) => {
       const { cookie, session } = await identity.login(request, reply)
-      reply.setCookie(sessionCookie, cookie, cookieOptions)
+      reply.setCookie(identity.sessionCookie, cookie, cookieOptions)
       return reply.code(201).send(shown(session))
     },
   )
@@ -101,8 +101,8 @@ function logout(app: App, { identity, cookieOptions }: CookieRouteOptions): void
     },
     async (request, reply) => {
       const { keyId } = request.session as SessionWithKey
-      await identity.sessions.end(cookieOf(request) as string, keyId)
-      reply.clearCookie(sessionCookie, cookieOptions)
+      await identity.sessions.end(identity.cookieOf(request) as string, keyId)
+      reply.clearCookie(identity.sessionCookie, cookieOptions)
       return reply.code(204).send()
     },
   )

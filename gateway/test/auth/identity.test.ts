@@ -173,7 +173,7 @@ t.test('the admin token is no key, and opens the admin routes all the same', asy
 t.test('with AUTH=off nobody is asked, answers stay public and there are no sessions', async (t) => {
   const { ask, makeKey, passedOn, url } = await doorForTest(t, { env: { AUTH: 'off' } })
   const { secret } = await makeKey()
-  for (const headers of [{}, bearer(secret), bearer('kae_wrong'), { cookie: 'kae_session=x' }]) {
+  for (const headers of [{}, bearer(secret), bearer('kae_wrong'), { cookie: '__Host-kae_session=x' }]) {
     const reply = await ask('/api/subtopics', headers)
     t.equal(reply.status, 200)
     t.match(reply.headers.get('cache-control'), /^public/)
@@ -208,7 +208,7 @@ t.test('a caller is known by what is public, and comes with the tenant and its l
   const byKey = await app.inject({ url: '/caller', headers: bearer(secret) })
   t.same(byKey.json(), { kind: 'key', id: key.id, keyId: key.id, tenant, address })
   const made = await identity?.sessions.create(key.id)
-  const byCookie = await app.inject({ url: '/caller', headers: { cookie: `kae_session=${made?.cookie}` } })
+  const byCookie = await app.inject({ url: '/caller', headers: { cookie: `__Host-kae_session=${made?.cookie}` } })
   t.same(byCookie.json(), { kind: 'session', id: made?.session.id, keyId: key.id, tenant, address })
   t.match(
     lines.map((line) => JSON.parse(line) as object),

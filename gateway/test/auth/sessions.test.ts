@@ -20,7 +20,7 @@ t.test('a key in a header becomes a cookie that no script reads, and Redis canno
   const reply = await fetch(`${url}/api/session`, { method: 'POST', headers: bearer(secret) })
   t.equal(reply.status, 201)
   t.equal(reply.headers.get('cache-control'), 'no-store')
-  t.match(reply.headers.get('set-cookie'), /^kae_session=[^;]+; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+  t.match(reply.headers.get('set-cookie'), /^__Host-kae_session=[^;]+; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
   const about = {
     tenant: 'school-a',
     expires_at: new Date(clock() + 12 * 3_600_000).toISOString(),
@@ -68,7 +68,7 @@ t.test('a session needs a key to begin with: not a body, not another session, no
 
 t.test('each login makes a new id and ends the session that came with it', async (t) => {
   const { url, secret, cookie, look } = await browserForTest(t)
-  const planted = 'kae_session=planted-by-an-attacker'
+  const planted = '__Host-kae_session=planted-by-an-attacker'
   const second = await login(url, secret, { cookie: planted })
   t.notOk(second.includes('planted'))
   const third = await login(url, secret, { cookie })
@@ -82,7 +82,7 @@ t.test('a forged or damaged cookie is a 401 and asks nobody', async (t) => {
   const { cookie, ask, redis } = await browserForTest(t)
   const getex = async () => /cmdstat_getex:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1]
   const before = await getex()
-  const value = cookie.slice('kae_session='.length)
+  const value = cookie.slice('__Host-kae_session='.length)
   for (const forged of [
     '',
     'x',
@@ -94,7 +94,7 @@ t.test('a forged or damaged cookie is a 401 and asks nobody', async (t) => {
     'a.b.c',
     `"${value}`,
   ]) {
-    const reply = await ask('/api/subtopics', { cookie: `kae_session=${forged}` })
+    const reply = await ask('/api/subtopics', { cookie: `__Host-kae_session=${forged}` })
     t.equal(reply.status, 401, forged)
   }
   t.equal(await getex(), before)
@@ -129,7 +129,7 @@ t.test('a change in a session’s name needs its token; what only looks does not
   )
   t.equal((await ask('/api/subtopics', { cookie })).status, 200)
   t.equal((await change({ ...bearer(secret), cookie })).status, 200, 'the key counts')
-  t.equal((await change({ 'x-api-key': secret, cookie: 'kae_session=x' })).status, 200)
+  t.equal((await change({ 'x-api-key': secret, cookie: '__Host-kae_session=x' })).status, 200)
   t.equal((await change({ ...bearer('kae_wrong'), cookie, 'x-csrf-token': token })).status, 401, 'also a wrong one')
 })
 
@@ -138,7 +138,7 @@ t.test('DELETE ends it: in Redis, here at once, and the browser is told', async 
   const reply = await ask('/api/session', { cookie, 'x-csrf-token': await tokenOf(cookie) }, 'DELETE')
   t.equal(reply.status, 204)
   t.equal(await reply.text(), '')
-  t.match(reply.headers.get('set-cookie'), /^kae_session=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970/)
+  t.match(reply.headers.get('set-cookie'), /^__Host-kae_session=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970/)
   t.same(await redis.keys('gateway:session:*'), [])
   t.equal(await look(cookie), 401)
   t.equal((await ask('/api/session', bearer(secret), 'DELETE')).status, 401, 'there is none to end')
@@ -213,7 +213,7 @@ t.test(
     t.ok(performance.now() - startedAt < 500, 'promised: about 100 ms')
     t.equal((await ask('/api/session', { cookie, 'x-csrf-token': token }, 'DELETE')).status, 503)
     t.equal((await fetch(`${url}/api/session`, { method: 'POST', headers: bearer(secret) })).status, 503)
-    t.equal(await look('kae_session=made-up'), 401)
+    t.equal(await look('__Host-kae_session=made-up'), 401)
     clock.nowMs += 2_000
     t.equal(await look(cookie), 503)
   },
