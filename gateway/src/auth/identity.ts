@@ -158,7 +158,7 @@ export class Identity {
 }
 
 /** A browser takes a `__Host-` cookie from this very host and over HTTPS only, so that no neighbour can plant one. */
-export function sessionCookieName({ COOKIE_SECURE }: Pick<Config, 'COOKIE_SECURE'>): string {
+function sessionCookieName({ COOKIE_SECURE }: Pick<Config, 'COOKIE_SECURE'>): string {
   return COOKIE_SECURE ? '__Host-kae_session' : 'kae_session'
 }
 

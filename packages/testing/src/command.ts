@@ -1,7 +1,5 @@
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-
-const root = fileURLToPath(new URL('../../..', import.meta.url))
+import { inherited, root } from './process.ts'
 
 export interface EndedCommand {
   code: number
@@ -9,12 +7,12 @@ export interface EndedCommand {
   stderr: string
 }
 
-/** Runs `node <file> …args` to its end; `file` is relative to the repository. Nothing of the caller's environment but the path. */
+/** Runs `node <file> …args` to its end; `file` is relative to the repository. */
 export function runCommand(
   file: string,
   { args = [], env = {} }: { args?: string[]; env?: Record<string, string> },
 ): Promise<EndedCommand> {
-  const options = { cwd: root, env: { PATH: process.env.PATH, ...env } }
+  const options = { cwd: root, env: { ...inherited, ...env } }
   return new Promise((resolve) => {
     execFile(process.execPath, [file, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })

@@ -21,7 +21,9 @@ interface ProcessOptions {
   port?: number
 }
 
-const root = fileURLToPath(new URL('../../..', import.meta.url))
+export const root = fileURLToPath(new URL('../../..', import.meta.url))
+/** Nothing of the caller's environment but what starts Node: a developer's own GEMINI_API_KEY must not reach a test. */
+export const inherited = { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }
 
 /**
  * A deployable as in production: `node <file>` on a free port, answering when this resolves, ended with the test.
@@ -33,8 +35,7 @@ export async function processForTest(
   { env = {}, readyPath = '/health', port: given }: ProcessOptions = {},
 ): Promise<TestProcess> {
   const port = given ?? (await freePort())
-  // Nothing of the caller's environment but the path: a developer's own GEMINI_API_KEY must not reach a test.
-  const settings = { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: String(port), ...env }
+  const settings = { ...inherited, HOST: '127.0.0.1', PORT: String(port), ...env }
   const child = spawn(process.execPath, [file], { cwd: root, env: settings, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
