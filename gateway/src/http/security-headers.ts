@@ -58,6 +58,7 @@ async function allowOrigins(app: App, origins: string[]): Promise<void> {
       'Preference-Applied',
       'X-Request-Id',
       'X-Cache',
+      'X-Model',
       'Retry-After',
       'RateLimit-Limit',
       'RateLimit-Remaining',

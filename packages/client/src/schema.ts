@@ -16,6 +16,10 @@ export interface CreateSubtopicsAnswer {
   count: number
   quality_score: number
   warnings: string[]
+  /**
+   * The model that wrote it
+   */
+  model: string
   cached: boolean
   /**
    * True for a stale copy: a fresh answer could not be had
@@ -36,6 +40,10 @@ export interface GetSubtopicsAnswer {
   count: number
   quality_score: number
   warnings: string[]
+  /**
+   * The model that wrote it
+   */
+  model: string
   cached: boolean
   /**
    * True for a stale copy: a fresh answer could not be had
@@ -71,6 +79,7 @@ export interface CreatePresentationAnswer {
     real_world_application: string | null
     youtube_search_query: string | null
     quality_score: number | null
+    model: string | null
     cached: boolean
     from_fallback: boolean
     /**
@@ -100,6 +109,10 @@ export interface GetExplanationAnswer {
   real_world_application: string
   youtube_search_query: string
   quality_score: number
+  /**
+   * The model that wrote it
+   */
+  model: string
   cached: boolean
   from_fallback: boolean
 }
@@ -111,6 +124,10 @@ export interface Image2TopicAnswer {
   generated_topic: string
   quality_score: number
   warnings: string[]
+  /**
+   * The model that wrote it
+   */
+  model: string
   cached: boolean
   from_fallback: boolean
 }
@@ -133,6 +150,10 @@ export interface GenerateImageAnswer {
    * The same picture as plain bytes, as long as it is cached
    */
   url: string
+  /**
+   * The model that wrote it
+   */
+  model: string
   cached: boolean
   from_fallback: boolean
 }

@@ -10,9 +10,6 @@ export interface GeminiOptions {
   apiKey?: string | undefined
   /** Default https://generativelanguage.googleapis.com; trailing slashes are tolerated. */
   baseUrl?: string | undefined
-  textModel: string
-  visionModel: string
-  imageModel: string
   /** `gemini` draws through `:generateContent`, `imagen` through `:predict`. */
   imageBackend: 'gemini' | 'imagen'
 }
@@ -24,7 +21,6 @@ export function createGemini(options: GeminiOptions): Gemini {
   const apiKey = options.apiKey?.trim() ?? ''
   const baseUrl = (options.baseUrl ?? GOOGLE).replace(/\/+$/, '')
   const transport = createTransport(apiKey)
-  const models = { text: options.textModel, vision: options.visionModel, image: options.imageModel }
   const generatePicture = options.imageBackend === 'imagen' ? generateWithImagen : generateWithGemini
 
   const calls = new OpenCalls()
@@ -36,18 +32,16 @@ export function createGemini(options: GeminiOptions): Gemini {
     })
   }
 
-  function ask(model: string, request: JsonRequest & { picture?: Picture }): Promise<GeminiAnswer<unknown>> {
-    return run(request.signal, async () =>
-      readJson(await askThroughSdk({ baseUrl, apiKey, model, transport }, request), model),
-    )
+  function ask(request: JsonRequest & { picture?: Picture }): Promise<GeminiAnswer<unknown>> {
+    const { model, signal } = request
+    return run(signal, async () => readJson(await askThroughSdk({ baseUrl, apiKey, model, transport }, request), model))
   }
 
   return {
-    models,
-    generateJson: (request) => ask(models.text, request),
-    describePicture: (request) => ask(models.vision, request),
+    generateJson: ask,
+    describePicture: ask,
     generatePicture: (request) =>
-      run(request.signal, () => generatePicture({ baseUrl, apiKey, model: models.image, transport }, request)),
+      run(request.signal, () => generatePicture({ baseUrl, apiKey, model: request.model, transport }, request)),
     async close() {
       await calls.close()
       await transport.close()

@@ -9,6 +9,7 @@ export function errorFromStatus(httpStatus: number, body: string): GeminiError {
   if (httpStatus === 429) return new GeminiError('rate_limited', message, { pause: readPauseAdvice(fault) })
   if (httpStatus >= 500) return new GeminiError('unavailable', message, { retryable: true })
   if (httpStatus < 400) return new GeminiError('malformed', `Gemini answered with HTTP ${httpStatus}`)
+  if (httpStatus === 404) return new GeminiError('not_found', message)
   return new GeminiError(needsOperator(httpStatus, fault) ? 'not_configured' : 'rejected', message)
 }
 

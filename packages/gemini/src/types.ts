@@ -1,15 +1,15 @@
 /** One interface to Google; nothing outside this package knows the wire, the SDK or its errors. */
 export interface Gemini {
-  readonly models: { text: string; vision: string; image: string }
   /** Structured text: the model is held to `schema` and the answer is its parsed JSON, unchecked beyond that. */
   generateJson(request: JsonRequest): Promise<GeminiAnswer<unknown>>
   /** The same for a question about a picture. */
   describePicture(request: JsonRequest & { picture: Picture }): Promise<GeminiAnswer<unknown>>
-  generatePicture(request: { prompt: string; signal: AbortSignal }): Promise<GeminiAnswer<Picture>>
+  generatePicture(request: { model: string; prompt: string; signal: AbortSignal }): Promise<GeminiAnswer<Picture>>
   close(): Promise<void>
 }
 
 export interface JsonRequest {
+  model: string
   system?: string
   prompt: string
   /** An OpenAPI-style response schema as the Gemini API takes it: `{ type: 'OBJECT', properties: … }`. */
@@ -48,8 +48,10 @@ export type GeminiErrorKind =
   | 'not_configured'
   /** 429 of any sort; `pause` says what the fleet must do. */
   | 'rate_limited'
-  /** 400 or 404 for another reason: our request or the configured model is wrong. */
+  /** 400 for another reason: our request is wrong. */
   | 'rejected'
+  /** 404: there is no such model, or not any more. */
+  | 'not_found'
   /** Google's safety filters refused the prompt or the answer. */
   | 'blocked'
   /** It answered, but not with something that can be used: broken JSON, no candidates, cut off. */

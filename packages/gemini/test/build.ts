@@ -5,22 +5,18 @@ import type { Test } from 'tap'
 import { createGemini, type Gemini, GeminiError, type GeminiOptions, type JsonRequest } from '../src/index.ts'
 
 export const KEY = 'AIzaSy-a-key-that-must-stay-secret'
-export const MODELS = {
-  textModel: 'gemini-3.8-flash',
-  visionModel: 'gemini-3.8-flash',
-  imageModel: 'gemini-3.1-flash-image',
-  imageBackend: 'gemini',
-} as const
+export const MODELS = { text: 'gemini-3.8-flash', image: 'gemini-3.1-flash-image', imagen: 'imagen-4.0-generate-001' }
 
 /** A client that is closed with the test. */
 export function clientFor(t: Test, baseUrl: string, options: Partial<GeminiOptions> = {}): Gemini {
-  const gemini = createGemini({ apiKey: KEY, baseUrl, ...MODELS, ...options })
+  const gemini = createGemini({ apiKey: KEY, baseUrl, imageBackend: 'gemini', ...options })
   t.teardown(() => gemini.close())
   return gemini
 }
 
 export function question(overrides: Partial<JsonRequest> = {}): JsonRequest {
   return {
+    model: MODELS.text,
     prompt: 'Topic: Rome',
     schema: { type: 'OBJECT', properties: { subtopics: { type: 'ARRAY', items: { type: 'STRING' } } } },
     maxOutputTokens: 4096,

@@ -1,13 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { emulatorForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { answerWith, clientFor, failureOf, KEY, question, rawServer, sendJson } from './build.ts'
+import { answerWith, clientFor, failureOf, KEY, MODELS, question, rawServer, sendJson } from './build.ts'
 
 t.test('answers with the parsed JSON, the tokens and the model that really answered', async (t) => {
   const { baseUrl } = await emulatorForTest(t)
-  const gemini = clientFor(t, baseUrl, { textModel: 'gemini-flash-latest' })
-  t.same(gemini.models, { text: 'gemini-flash-latest', vision: 'gemini-3.8-flash', image: 'gemini-3.1-flash-image' })
-  const { value, usage, modelVersion } = await gemini.generateJson(question({ prompt: 'Topic: Rome\nCount: 15' }))
+  const gemini = clientFor(t, baseUrl)
+  const { value, usage, modelVersion } = await gemini.generateJson(
+    question({ model: 'gemini-flash-latest', prompt: 'Topic: Rome\nCount: 15' }),
+  )
   t.equal((value as { subtopics: string[] }).subtopics.length, 15)
   t.equal(modelVersion, 'gemini-3.8-flash', 'not the name that was asked for')
   t.ok(usage.promptTokens > 0 && usage.outputTokens > 0)
@@ -18,7 +19,7 @@ t.test('asks about a picture', async (t) => {
   const emulator = await emulatorForTest(t)
   const gemini = clientFor(t, emulator.baseUrl)
   const signal = new AbortController().signal
-  const { value: picture } = await gemini.generatePicture({ prompt: 'A red cube', signal })
+  const { value: picture } = await gemini.generatePicture({ model: MODELS.image, prompt: 'A red cube', signal })
   const schema = { type: 'OBJECT', properties: { topic: { type: 'STRING' } } } as const
   const answer = await gemini.describePicture(question({ prompt: 'What is it?', schema, ...{ picture } }) as never)
   t.match(answer.value, { topic: /\w+ \w+/ })
@@ -103,7 +104,7 @@ t.test('without a usable key nothing is sent and an operator is asked for', asyn
     for (const call of [
       gemini.generateJson(question()),
       gemini.describePicture({ ...question(), picture: { bytes: new Uint8Array(1), mimeType: 'image/png' } }),
-      gemini.generatePicture({ prompt: 'A cat', signal }),
+      gemini.generatePicture({ model: MODELS.image, prompt: 'A cat', signal }),
     ]) {
       t.match(await failureOf(call), { kind: 'not_configured', reachedGemini: false, retryable: false })
     }

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { emulatorForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { answerWith, clientFor, failureOf, KEY, question, rawServer, sendJson } from './build.ts'
+import { answerWith, clientFor, failureOf, KEY, MODELS, question, rawServer, sendJson } from './build.ts'
 
 type FaultKind = Parameters<Awaited<ReturnType<typeof emulatorForTest>>['faults']['add']>[0]['kind']
 
@@ -14,7 +14,7 @@ const EXPECTED: [FaultKind, object][] = [
   ['403_no_key', { kind: 'not_configured', message: /unregistered callers/ }],
   ['403_leaked_key', { kind: 'not_configured', message: /leaked/ }],
   ['403_suspended_key', { kind: 'not_configured', message: /'api_key:\[key\]' has been suspended/ }],
-  ['404', { kind: 'rejected', message: /^404 NOT_FOUND: models\/gemini-3\.8-flash is not found/ }],
+  ['404', { kind: 'not_found', message: /^404 NOT_FOUND: models\/gemini-3\.8-flash is not found/ }],
   ['400_invalid_argument', { kind: 'rejected', message: /invalid argument/ }],
   ['truncated_json', { kind: 'malformed' }],
   ['wrong_json', { kind: 'malformed', message: /not JSON/, usage: { promptTokens: 3 } }],
@@ -44,7 +44,9 @@ t.test('an answer with thoughts is no failure', async (t) => {
   const gemini = clientFor(t, emulator.baseUrl)
   t.match((await gemini.generateJson(question())).value, { subtopics: Array })
   const signal = new AbortController().signal
-  t.match((await gemini.generatePicture({ prompt: 'A cat', signal })).value, { mimeType: 'image/png' })
+  t.match((await gemini.generatePicture({ model: MODELS.image, prompt: 'A cat', signal })).value, {
+    mimeType: 'image/png',
+  })
 })
 
 t.test('every finish reason but STOP is a failure, and filters are told from faults', async (t) => {

@@ -1,11 +1,11 @@
 import { emulatorForTest } from '@knowalledge/testing'
 import t from 'tap'
 import { recognisePicture } from '../src/pictures.ts'
-import { answerWith, clientFor, failureOf, KEY, rawServer, sendJson } from './build.ts'
+import { answerWith, clientFor, failureOf, KEY, MODELS, rawServer, sendJson } from './build.ts'
 
 const signal = new AbortController().signal
-const request = { prompt: 'A red cube', signal }
-const IMAGEN = { imageBackend: 'imagen', imageModel: 'imagen-4.0-generate-001' } as const
+const request = { model: MODELS.image, prompt: 'A red cube', signal }
+const IMAGEN = { imageBackend: 'imagen' } as const
 const PNG = Buffer.from('89504e470d0a1a0a0000', 'hex').toString('base64')
 
 t.test('draws a picture and says what its bytes truly are', async (t) => {
@@ -24,7 +24,10 @@ t.test('draws a picture and says what its bytes truly are', async (t) => {
 
 t.test('draws with Imagen, which reports no tokens', async (t) => {
   const { baseUrl } = await emulatorForTest(t, { pictureFormat: 'jpeg' })
-  const { value, usage, modelVersion } = await clientFor(t, baseUrl, IMAGEN).generatePicture(request)
+  const { value, usage, modelVersion } = await clientFor(t, baseUrl, IMAGEN).generatePicture({
+    ...request,
+    model: MODELS.imagen,
+  })
   t.equal(value.mimeType, 'image/jpeg')
   t.equal(modelVersion, 'imagen-4.0-generate-001')
   t.same(usage, { promptTokens: 0, outputTokens: 0, totalTokens: 0 })
@@ -37,7 +40,7 @@ t.test('asks for pictures in the form each backend takes, with the key in a head
     else sendJson(response, answerWith({ inlineData: { mimeType: 'image/png', data: PNG } }))
   })
   await clientFor(t, baseUrl).generatePicture(request)
-  await clientFor(t, baseUrl, IMAGEN).generatePicture(request)
+  await clientFor(t, baseUrl, IMAGEN).generatePicture({ ...request, model: MODELS.imagen })
   t.match(seen, [
     {
       url: '/v1beta/models/gemini-3.1-flash-image:generateContent',
@@ -86,7 +89,7 @@ t.test('a refused picture is blocked, a missing one malformed, on both backends'
     emulator.faults.add({ kind, ...(reason && { reason }) })
     return [
       (await failureOf(gemini.generatePicture(request))).kind,
-      (await failureOf(imagen.generatePicture(request))).kind,
+      (await failureOf(imagen.generatePicture({ ...request, model: MODELS.imagen }))).kind,
     ]
   }
   t.same(await kindsFor('safety_candidate'), ['blocked', 'blocked'])

@@ -4,12 +4,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { emulatorForTest, freePort } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import type { Gemini, GeminiError } from '../src/index.ts'
-import { clientFor, failureOf, question, rawServer } from './build.ts'
+import { clientFor, failureOf, MODELS, question, rawServer } from './build.ts'
 
 /** The same promise holds for the SDK's path and for our own. */
 const CALLS: [string, (gemini: Gemini, signal: AbortSignal) => Promise<unknown>][] = [
   ['text', (gemini, signal) => gemini.generateJson(question({ signal }))],
-  ['picture', (gemini, signal) => gemini.generatePicture({ prompt: 'A cat', signal })],
+  ['picture', (gemini, signal) => gemini.generatePicture({ model: MODELS.image, prompt: 'A cat', signal })],
 ]
 
 /** A port that accepts connections and never says a word. */

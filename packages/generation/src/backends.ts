@@ -65,9 +65,6 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
   const gemini = createGemini({
     ...(apiKey === undefined ? {} : { apiKey }),
     baseUrl: config.GEMINI_BASE_URL,
-    textModel: config.GEMINI_TEXT_MODEL,
-    visionModel: config.GEMINI_VISION_MODEL,
-    imageModel: config.GEMINI_IMAGE_MODEL,
     imageBackend: config.IMAGE_BACKEND,
   })
   if (apiKey === undefined) log.warn('GEMINI_API_KEY is not set: every answer that is not cached will be a 503')

@@ -19,8 +19,23 @@ export function apiError(code: ApiErrorName, message: string, details?: ErrorDet
   return new HttpError({ code, statusCode: errorStatus[code] }, message, details)
 }
 
+/** What a failure is of: the model, which another one may not share, or a pool, from which other models may draw as well. */
+type FailedPart = 'model' | 'pool'
+
+/** A failure that the next model of a chain may not have. */
+export class ModelError extends HttpError {
+  readonly of: FailedPart
+
+  constructor(of: FailedPart, code: ApiErrorName, message: string, details?: ErrorDetails) {
+    super({ code, statusCode: errorStatus[code] }, message, details)
+    this.of = of
+  }
+}
+
 interface EncodedError {
   code: ApiErrorName
+  /** Of a ModelError. */
+  of?: FailedPart
   message: string
   fields: Record<string, string | number>
   retryAfterSeconds?: number
@@ -30,15 +45,16 @@ interface EncodedError {
 export function encodeError(error: unknown): unknown {
   if (!(error instanceof HttpError)) return undefined
   const { code, message, fields, retryAfterSeconds } = error
-  return { code, message, fields, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) }
+  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds }
+  return { code, message, fields, ...retry, ...(error instanceof ModelError && { of: error.of }) }
 }
 
 /** The reverse of `encodeError`; anything else becomes an internal error. */
 export function decodeError(encoded: unknown): HttpError {
-  const { code, message, ...details } = (encoded ?? {}) as Partial<EncodedError>
+  const { code, message, of, ...details } = (encoded ?? {}) as Partial<EncodedError>
   if (code === undefined || !(code in errorStatus) || typeof message !== 'string')
     return new HttpError('internal_error', internalMessage, { cause: encoded })
-  return apiError(code, message, details)
+  return of === undefined ? apiError(code, message, details) : new ModelError(of, code, message, details)
 }
 
 /** The schema of the errors with one status, for a route and the docs. */
@@ -94,7 +110,13 @@ export const errorResponses = {
   415: errorShape(415, 'The body is of a type that is not taken here'),
 }
 
+/** In the body of an answer. */
+export const modelField = Type.String({ description: 'The model that wrote it' })
+
 /** Schemas of the headers of an answer. */
 export const answerHeaders = {
   'X-Cache': Type.Enum(['memory', 'redis', 'miss', 'fallback'], { description: 'Where the answer came from' }),
+  'X-Model': Type.String({
+    description: 'The model that wrote the answer; for a presentation all of them, separated by commas',
+  }),
 }

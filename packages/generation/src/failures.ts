@@ -1,13 +1,19 @@
 import type { GeminiError } from '@knowalledge/gemini'
 import type { HoldCause, LimitType, Refused, Tenant } from '@knowalledge/quota-client'
-import { HttpError } from '@knowalledge/service-kit'
-import { type ApiErrorName, apiError } from './errors.ts'
+import { type ErrorDetails, HttpError } from '@knowalledge/service-kit'
+import { type ApiErrorName, apiError, ModelError } from './errors.ts'
 import type { ClientRefused } from './reserve.ts'
 
 /** The error for a client when Gemini failed. Internals stay in `cause`, for the log. */
 export function geminiFailure(error: GeminiError): HttpError {
   const [code, message] = geminiMessages[error.kind]
+  if (isOfModel(error)) return new ModelError('model', code, message, { cause: error })
   return apiError(code, message, { cause: error })
+}
+
+/** 5xx and resets, no access to the model, and no such model. A host that cannot be reached is the same for each of them. */
+function isOfModel({ kind, retryable }: GeminiError): boolean {
+  return retryable || kind === 'rate_limited' || kind === 'not_found'
 }
 
 const geminiMessages: Record<GeminiError['kind'], [ApiErrorName, string]> = {
@@ -20,6 +26,10 @@ const geminiMessages: Record<GeminiError['kind'], [ApiErrorName, string]> = {
     'The Gemini project has no quota for this model: waiting will not help. Tell the operator.',
   ],
   rejected: [
+    'gemini_bad_answer',
+    'Gemini did not accept the request. Tell the operator: the configured model may be wrong.',
+  ],
+  not_found: [
     'gemini_bad_answer',
     'Gemini did not accept the request. Tell the operator: the configured model may be wrong.',
   ],
@@ -51,34 +61,44 @@ const holdReasons: Record<HoldCause, string> = {
 /** The error for a client when the shared quota refuses. */
 export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'> | ClientRefused): HttpError {
   if (refused.reason === 'client') return shareRefusal(refused.retryAfterMs)
+  const refusal = refusalOf(refused)
+  return isOfPool(refused) ? new ModelError('pool', ...refusal) : apiError(...refusal)
+}
+
+/** A tenant's own limit is kept in every pool, and Redis is one for all of them: then another model would not help. */
+function isOfPool({ reason, tenant }: Pick<Refused, 'reason' | 'tenant'>): boolean {
+  return reason !== 'unavailable' && tenant === undefined
+}
+
+function refusalOf(refused: Omit<Refused, 'granted' | 'degraded'>): [ApiErrorName, string, ErrorDetails] {
   const { reason, limitType, limit, retryAfterMs, tenant, cause } = refused
   const whose = tenant === undefined ? {} : { tenant }
   const ofTenant = tenant === undefined ? '' : ` of ${tenant}`
   if (reason === 'too_large') {
     const message = `This request can never fit the quota${ofTenant}: ${limitText(limitType, limit)}.`
-    return apiError('quota_exceeded', message, { fields: { limit_type: limitType, ...whose } })
+    return ['quota_exceeded', message, { fields: { limit_type: limitType, ...whose } }]
   }
   const { seconds, ...retry } = waitOf(retryAfterMs)
   if (reason === 'unavailable')
-    return apiError('quota_unavailable', `New answers are not available right now. Try again in ${seconds} s.`, retry)
+    return ['quota_unavailable', `New answers are not available right now. Try again in ${seconds} s.`, retry]
   if (reason === 'hold') {
     const message = `New answers are on hold for ${seconds} s: ${holdReasons[cause as HoldCause]}. Try again then.`
-    return apiError('quota_unavailable', message, retry)
+    return ['quota_unavailable', message, retry]
   }
   const message =
     limitType === 'upstream' || reason === 'paused'
       ? 'Gemini asked for a pause'
       : `${limitType.toUpperCase()} limit${ofTenant} exceeded (${limit} ${period(limitType)})`
-  return apiError('quota_exceeded', message, {
-    ...retry,
-    fields: { limit_type: limitType, ...retry.fields, ...whose },
-  })
+  return ['quota_exceeded', message, { ...retry, fields: { limit_type: limitType, ...retry.fields, ...whose } }]
 }
 
 function shareRefusal(retryAfterMs: number): HttpError {
   const { seconds, ...retry } = waitOf(retryAfterMs)
   const message = `This client has used its share of new answers, and others are asking. Try again in ${seconds} s.`
-  return apiError('quota_exceeded', message, { ...retry, fields: { limit_type: 'client', ...retry.fields } })
+  return new ModelError('pool', 'quota_exceeded', message, {
+    ...retry,
+    fields: { limit_type: 'client', ...retry.fields },
+  })
 }
 
 function waitOf(retryAfterMs: number) {
@@ -93,11 +113,22 @@ export function presentationTooLarge(asked: number, refused: Refused, tokensEach
   const fit = Math.floor(refused.limit / perCall)
   const { tenant } = refused
   const quota = `the quota${tenant === undefined ? '' : ` of ${tenant}`}`
-  return apiError(
-    'presentation_too_large',
-    `focus asks for ${asked} new explanations at once, and at most ${fit} fit ${quota} (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`,
-    { fields: tenant === undefined ? {} : { tenant } },
-  )
+  const message = `focus asks for ${asked} new explanations at once, and at most ${fit} fit ${quota} (${limitText(refused.limitType, refused.limit)} for presentations). Ask for at most ${fit}.`
+  return tenant === undefined
+    ? new ModelError('pool', 'presentation_too_large', message)
+    : apiError('presentation_too_large', message, { fields: { tenant } })
+}
+
+/** What "Try again in a minute" means. */
+const unavailableSeconds = 60
+
+/** Of the failures of a chain's models: the one that may end first, which is when the same request may be answered. */
+export function soonestOf(failures: readonly HttpError[]): HttpError {
+  const secondsOf = ({
+    code,
+    retryAfterSeconds = code === 'gemini_unavailable' ? unavailableSeconds : Infinity,
+  }: HttpError) => retryAfterSeconds
+  return failures.reduce((soonest, failure) => (secondsOf(failure) < secondsOf(soonest) ? failure : soonest))
 }
 
 const refusals = new Set(['quota_exceeded', 'quota_unavailable', 'presentation_too_large'])

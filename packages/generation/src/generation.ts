@@ -1,7 +1,7 @@
+import { type ChainClaim, ChainRun } from './chain-run.ts'
 import { Group } from './group.ts'
-import { Run } from './run.ts'
 import { TokenEstimates } from './token-estimates.ts'
-import type { Generation, GenerationAnswer, RunTools, Settled } from './types.ts'
+import type { Generation, GenerationAnswer, GenerationSpec, OnSettled, RunContext, RunTools } from './types.ts'
 
 export interface GenerationOptions extends Omit<RunTools, 'estimates' | 'random'> {
   /** False: always reserve the estimates of the specs. Default true: estimates are learned. */
@@ -14,23 +14,53 @@ export interface GenerationOptions extends Omit<RunTools, 'estimates' | 'random'
 export function createGeneration({ adaptiveEstimates = true, ...options }: GenerationOptions): Generation {
   const tools: RunTools = { random: Math.random, ...options, estimates: new TokenEstimates(adaptiveEstimates) }
   return {
-    run: (spec, context) => new Run(spec, context, tools).answer(),
+    run: (spec, context) => new ChainRun(spec, context, tools).answer(),
     async runAll(specs, context, onSettled) {
-      const runs = specs.map((spec) => new Run(spec, context, tools))
-      const settle = async (answers: Promise<GenerationAnswer<unknown>>[]) =>
-        await Promise.all(
-          answers.map(async (answer, index) => {
-            const [result] = await Promise.allSettled([answer])
-            onSettled?.(result as Settled<never>, index)
-            return result as Settled<never>
-          }),
-        )
-      if (context.wait) return await settle(runs.map((run) => run.answer()))
-      const group = new Group(tools, context)
-      const claims = await Promise.all(runs.map((run) => run.claim(group)))
-      const tokensEach = Math.max(0, ...specs.map((spec) => tools.estimates.tokens(spec)))
-      group.open(claims.filter((claim) => claim.state === 'lead').length, tokensEach)
-      return await settle(runs.map((run, index) => run.answer(claims[index])))
+      const claims = context.wait ? [] : await claimTogether(specs, context, tools)
+      const answers = context.wait
+        ? specs.map((spec) => new ChainRun(spec, context, tools).answer())
+        : claims.map(({ run, claim }) => run.answer(claim))
+      return await Promise.all(answers.map((answer, index) => settled(answer, index, onSettled)))
     },
+  }
+}
+
+async function settled<T>(answer: Promise<GenerationAnswer<T>>, index: number, onSettled?: OnSettled<T>) {
+  const [result] = await Promise.allSettled([answer])
+  onSettled?.(result, index)
+  return result
+}
+
+/**
+ * Claims several answers. What needs a call is reserved together, all or nothing; when its pool refuses, all of it goes on to
+ * the next model.
+ */
+async function claimTogether<T>(
+  specs: GenerationSpec<T>[],
+  context: RunContext,
+  tools: RunTools,
+): Promise<{ run: ChainRun<T>; claim: ChainClaim<T> }[]> {
+  const models = specs[0]?.models ?? []
+  let at = 0
+  let group = new Group(models[at] ?? '', tools, context)
+  const claimed = await Promise.all(
+    specs.map(async (spec) => {
+      const run = new ChainRun(spec, context, tools)
+      return { run, claim: await run.claim(group) }
+    }),
+  )
+  for (;;) {
+    const leads = claimed.filter(({ claim }) => claim.state === 'lead' && claim.at === at)
+    const tokensEach = Math.max(0, ...specs.map((spec) => tools.estimates.tokens(spec, models[at] ?? '')))
+    const refusal = await group.open(leads.length, tokensEach)
+    const next = leads[0]?.run.nextAfter(at, refusal)
+    if (next === undefined) return claimed
+    at = next
+    group = new Group(models[at] ?? '', tools, context)
+    await Promise.all(
+      leads.map(async (lead) => {
+        lead.claim = (await lead.run.claimNext(lead.claim.at, refusal, group)) ?? lead.claim
+      }),
+    )
   }
 }

@@ -6,12 +6,13 @@ export {
   errorResponses,
   errorShape,
   errorStatus,
+  modelField,
   questionErrors,
   upstreamErrors,
 } from './errors.ts'
-export { gatewaySecretFaults } from './gateway-headers.ts'
 export { createGeneration, type GenerationOptions } from './generation.ts'
 export { answerLearning } from './learning-reply.ts'
+export { type Chain, type Chains, chainsOf } from './models.ts'
 export type { QuotaConfig } from './quota.ts'
 export { answerKey } from './run.ts'
 export { Semaphore } from './semaphore.ts'
@@ -22,7 +23,7 @@ export {
   type ServiceDefinition,
   type ServiceOptions,
 } from './service.ts'
-export { type ServiceConfig, serviceSettings } from './settings.ts'
+export { type ServiceConfig, serviceFaults, serviceSettings } from './settings.ts'
 export {
   type Accepted,
   type Generation,

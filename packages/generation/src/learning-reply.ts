@@ -13,10 +13,12 @@ export interface Waiting {
   closing: AbortSignal
 }
 
-/** What became of a request: the JSON answer, and its `X-Cache`. */
+/** What became of a request: the JSON answer, its `X-Cache` and its `X-Model`. */
 export interface LearningAnswer {
   body: object
   layer: string
+  /** That wrote it. */
+  models: string[]
   /** For an answer that went out as items. */
   counts?: { success_count: number; failed_count: number }
 }
@@ -52,7 +54,8 @@ export async function answerLearning(
     reply.header('preference-applied', `wait=${seconds}`)
     context.wait = waitOf(seconds, waiting)
   }
-  const { body, layer } = await work(context, { hasBegun: false, item() {} })
+  const { body, layer, models } = await work(context, { hasBegun: false, item() {} })
+  if (models.length > 0) reply.header('x-model', models.join(', '))
   return reply.header('x-cache', layer).send(body)
 }
 

@@ -1,33 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type GeminiAnswer, GeminiError } from '@knowalledge/gemini'
 import type { Reservation } from '@knowalledge/quota-client'
-import { type Answer, answerTags, type Claim, cacheKey, type Produced } from '@knowalledge/response-cache'
+import { type Answer, answerTags, type Claim, cacheKey, type Produced, type Stored } from '@knowalledge/response-cache'
 import { HttpError, inSpan } from '@knowalledge/service-kit'
-import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, tookTooLong, unusableAnswer } from './failures.ts'
+import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, unusableAnswer } from './failures.ts'
 import type { Group } from './group.ts'
 import { reserve } from './reserve.ts'
 import {
   type Accepted,
-  type GenerationAnswer,
   type GenerationSpec,
+  type Pool,
   type Quality,
   type RunContext,
   type RunTools,
   UnusableAnswer,
 } from './types.ts'
 
-/** Errors for which a stale copy is served instead; errors of the request itself stay errors. */
-const staleIfError = new Set([
-  'quota_exceeded',
-  'quota_unavailable',
-  'gemini_unavailable',
-  'gemini_not_configured',
-  'gemini_bad_answer',
-  'timeout',
-])
-
-/** A client waits a little longer than the call may take, so that it gets the outcome of the call. */
-const clientGraceMs = 200
 const retryBaseMs = 200
 /** Length of the pause after a 429 that waiting does not cure: spent credits, a tier without access. */
 const terminalPauseMs = 60_000
@@ -36,60 +24,60 @@ const terminalPauseMs = 60_000
 type Remedy = 'retry' | 'ask_again' | 'none'
 type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy }
 
-/** One request to Gemini, for one client: from the cache, from another's call, from Gemini, or from a stale copy. */
+/** One request to one model, for one client: from the cache, from another's call, or from Gemini. */
 export class Run<T> {
+  readonly model: string
   readonly #spec: GenerationSpec<T>
   readonly #context: RunContext
   readonly #tools: RunTools
 
-  constructor(spec: GenerationSpec<T>, context: RunContext, tools: RunTools) {
+  constructor(
+    model: string,
+    { spec, context, tools }: { spec: GenerationSpec<T>; context: RunContext; tools: RunTools },
+  ) {
+    this.model = model
     this.#spec = spec
     this.#context = context
     this.#tools = tools
   }
 
-  /** Looks into the cache, joins a call in flight, or leads one; with a `group`, with its part of a common reservation. */
-  async claim(group?: Group): Promise<Claim<T>> {
-    const { cache, timeoutMs } = this.#tools
-    const key = answerKey(this.#spec)
-    const held = cache.peek<T>(key) // most answers: without the signals, timers and tags that the others need
-    if (held) return { state: 'hit', result: Promise.resolve(held) }
+  /** A fresh copy in memory, at once: most answers need no more. */
+  peek(): Answer<T> | undefined {
+    return this.#tools.cache.peek<T>(this.#key)
+  }
+
+  /** A fresh copy, in memory or Redis. */
+  find(): Promise<Answer<T> | undefined> {
+    return this.#tools.cache.get<T>(this.#key)
+  }
+
+  stale(): Promise<Stored<T> | undefined> {
+    return this.#tools.cache.stale<T>(this.#key)
+  }
+
+  /**
+   * Looks into the cache, joins a call in flight, or leads one; with a `group`, with its part of a common reservation. The
+   * client waits at most for `withinMs`.
+   */
+  async claim(withinMs: number, group?: Group): Promise<Claim<T>> {
     return await inSpan('cache.claim', { operation: this.#spec.operation }, () =>
-      cache.claim<T>(key, {
+      this.#tools.cache.claim<T>(this.#key, {
         produce: (unwanted) => this.#produce(unwanted, group),
-        signal: AbortSignal.any([
-          this.#context.signal,
-          AbortSignal.timeout(timeoutMs + clientGraceMs + this.#waitMs()),
-        ]),
+        signal: AbortSignal.any([this.#context.signal, AbortSignal.timeout(withinMs)]),
         tags: answerTags(this.#spec),
       }),
     )
   }
 
-  /** The answer of a claim, a new one by default, or a stale copy. Throws HttpError. */
-  async answer(claim?: Claim<T>): Promise<GenerationAnswer<T>> {
-    const { cache, metrics } = this.#tools
-    const { operation } = this.#spec
-    try {
-      const { value, layer, coalesced } = await this.#resultOf(claim ?? (await this.claim()))
-      metrics.cacheOperation(operation, coalesced && layer === 'miss' ? 'coalesced' : layer)
-      return { value, layer, cached: layer !== 'miss', fromFallback: false }
-    } catch (thrown) {
-      const error = toHttpError(thrown)
-      metrics.cacheOperation(operation, 'miss')
-      const stale = staleIfError.has(error.code) ? await cache.stale<T>(answerKey(this.#spec)) : undefined
-      if (!stale) throw error
-      metrics.cacheOperation(operation, 'fallback')
-      this.#context.log.info({ operation, instead_of: error.code }, 'served the stale copy')
-      return { value: stale.value, layer: 'fallback', cached: true, fromFallback: true }
-    }
+  get #key(): string {
+    return answerKey(this.#spec, this.model)
   }
 
   /**
-   * A refusal of another client's call may not apply to this one, which then claims again: once for a refusal by the shared
+   * The result of a claim. A refusal of another client's call may not apply to this one, which then claims again: once for a refusal by the shared
    * quota, which may have been requested for a whole presentation; as often as it was another client's own limit or share.
    */
-  async #resultOf(first: Claim<T>): Promise<Answer<T>> {
+  async resultOf(first: Claim<T>, claimAgain: () => Promise<Claim<T>>): Promise<Answer<T>> {
     let claim = first
     for (let isFirst = true; ; isFirst = false) {
       try {
@@ -99,7 +87,7 @@ export class Run<T> {
         const isAnothers = isFirst && hasWaited && isRefusal(error)
         if (!isAnothers && !isOfAnotherClient(error, this.#context.tenant, hasWaited)) throw error
       }
-      claim = await this.claim()
+      claim = await claimAgain()
     }
   }
 
@@ -142,24 +130,25 @@ export class Run<T> {
     }
   }
 
-  #waitMs(): number {
-    return Math.max(0, Math.ceil((this.#context.wait?.untilMs ?? 0) - performance.now()))
-  }
-
   async #reserve(signal: AbortSignal): Promise<Reservation> {
     const { priority } = this.#spec
-    const amount = { requests: 1, tokens: this.#tools.estimates.tokens(this.#spec), priority }
-    const verdict = await reserve(amount, this.#tools, { ...this.#context, signal })
+    const amount = { requests: 1, tokens: this.#tools.estimates.tokens(this.#spec, this.model), priority }
+    const verdict = await reserve(amount, { ...this.#tools, ...this.#pool }, { ...this.#context, signal })
     if (!verdict.granted) throw quotaRefusal(verdict)
     return verdict.reservation
   }
 
+  get #pool(): Pool {
+    return this.#tools.poolOf(this.model)
+  }
+
   async #attempt(reservation: Reservation, signal: AbortSignal): Promise<Outcome<T>> {
-    const { operation, model } = this.#spec
+    const { operation } = this.#spec
+    const { model } = this
     const startedAtMs = performance.now()
     let answer: GeminiAnswer<unknown>
     try {
-      answer = await inSpan(`gemini ${operation}`, { model }, () => this.#spec.call(signal))
+      answer = await inSpan(`gemini ${operation}`, { model }, () => this.#spec.call({ model, signal }))
     } catch (error) {
       if (!(error instanceof GeminiError)) throw error
       settleFailure(error, reservation)
@@ -173,7 +162,7 @@ export class Run<T> {
       // Zero means that Google named no figure, as Imagen never does: then the estimate stays charged.
       reservation.settle(totalTokens)
       this.#tools.metrics.quotaEstimateRatio(operation, totalTokens / reservation.tokens)
-      this.#tools.estimates.settled(this.#spec, totalTokens)
+      this.#tools.estimates.settled(this.#spec, model, totalTokens)
     }
     this.#record('success', startedAtMs, totalTokens)
     return await this.#check(answer)
@@ -183,9 +172,9 @@ export class Run<T> {
     const { outcome } = this.#context
     outcome.gemini_calls = (outcome.gemini_calls ?? 0) + 1
     outcome.tokens = (outcome.tokens ?? 0) + totalTokens
-    const { operation: endpoint, model } = this.#spec
+    const { operation: endpoint } = this.#spec
     const durationMs = performance.now() - startedAtMs
-    this.#tools.metrics.geminiCall({ endpoint, model, status, durationMs, totalTokens })
+    this.#tools.metrics.geminiCall({ endpoint, model: this.model, status, durationMs, totalTokens })
   }
 
   async #failed(error: GeminiError): Promise<Outcome<T>> {
@@ -196,7 +185,7 @@ export class Run<T> {
 
   /** Turns a 429 of Gemini into a pause of all instances, and into the error for this client. */
   async #pauseAll(error: GeminiError): Promise<HttpError> {
-    const { quota } = this.#tools
+    const { quota } = this.#pool
     const { limitType = 'upstream', delayMs, untilDayEnds, terminal } = error.pause ?? {}
     const pauseMs = terminal ? terminalPauseMs : untilDayEnds ? undefined : delayMs
     // Without a delay the quota client decides: until the day ends for a day's limit, shortly for another one.
@@ -231,8 +220,8 @@ export class Run<T> {
   }
 }
 
-/** The key under which the answer is cached. */
-export function answerKey<T>({ operation, promptVersion, model, language, input }: GenerationSpec<T>): string {
+/** The key under which an answer of this model is cached. */
+export function answerKey<T>({ operation, promptVersion, language, input }: GenerationSpec<T>, model: string): string {
   return cacheKey({ operation, promptVersion, model, language, input })
 }
 
@@ -241,10 +230,4 @@ function settleFailure(error: GeminiError, reservation: Reservation): void {
   if (!error.reachedGemini) reservation.release()
   else if (error.usage?.totalTokens) reservation.settle(error.usage.totalTokens)
   else if (error.kind === 'rate_limited') reservation.settle(0) // the request counts, its tokens were not spent
-}
-
-function toHttpError(thrown: unknown): HttpError {
-  if (thrown instanceof HttpError) return thrown
-  if (thrown instanceof DOMException) return tookTooLong(thrown) // of the claim's signal: TimeoutError or AbortError
-  throw thrown
 }

@@ -16,6 +16,7 @@ import { apiError, errorStatus } from './errors.ts'
 import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
 import type { Waiting } from './learning-reply.ts'
+import { type Chain, type Chains, chainsOf } from './models.ts'
 import type { ServiceConfig } from './settings.ts'
 import type { Generation } from './types.ts'
 
@@ -29,14 +30,16 @@ interface GenerationAppOptions extends ServiceOptions {
   service: string
   /** One sentence for the docs. */
   description: string
-  /** The configured model, a label of the metrics. */
-  model: string
+  /** Whose models are the labels of the metrics. */
+  chain: keyof Chains
   operations: Endpoint[]
 }
 
 /** What the routes of a service work with. */
 export interface GenerationTools {
   generation: Generation
+  /** The service's models, best first. */
+  models: Chain
   gemini: Gemini
   metrics: Metrics
   cache: ResponseCache
@@ -47,9 +50,10 @@ export interface GenerationTools {
 export async function createGenerationApp(
   options: GenerationAppOptions,
 ): Promise<{ app: App; tools: GenerationTools }> {
-  const { service, description, model, operations, config, backends, logger } = options
+  const { service, description, chain, operations, config, backends, logger } = options
+  const models = chainsOf(config)[chain]
   const { quota, budget, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
-  const metrics = createMetrics({ models: [model], operations, errorTypes: Object.keys(errorStatus) })
+  const metrics = createMetrics({ models, operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service,
     description,
@@ -63,9 +67,9 @@ export async function createGenerationApp(
   })
   await app.register(utf8Json)
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
+  const pool = { quota, budget }
   const generation = createGeneration({
-    quota,
-    budget,
+    poolOf: () => pool,
     cache,
     metrics,
     timeoutMs: config.GEMINI_TIMEOUT_MS,
@@ -80,7 +84,7 @@ export async function createGenerationApp(
     maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
     closing: closing.signal,
   }
-  return { app, tools: { generation, gemini, metrics, cache, waiting } }
+  return { app, tools: { generation, models, gemini, metrics, cache, waiting } }
 }
 
 export interface ServiceDefinition<Config extends ServiceConfig> {

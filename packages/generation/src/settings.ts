@@ -1,7 +1,8 @@
 import { redisSettings } from '@knowalledge/redis-kit'
-import { serverSettings, setting } from '@knowalledge/service-kit'
+import { type Environment, serverSettings, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
-import { gatewaySettings } from './gateway-headers.ts'
+import { gatewaySecretFaults, gatewaySettings } from './gateway-headers.ts'
+import { modelFaults, modelSettings } from './models.ts'
 import { quotaSettings } from './quota.ts'
 
 const cacheSettings = {
@@ -42,9 +43,7 @@ const geminiSettings = {
     pattern: '^https?://[^/]',
     expectation: 'an http:// or https:// URL',
   }),
-  GEMINI_TEXT_MODEL: setting.text('Model for subtopics and explanations', { default: 'gemini-3.8-flash' }),
-  GEMINI_VISION_MODEL: setting.text('Model for pictures sent in', { default: 'gemini-3.8-flash' }),
-  GEMINI_IMAGE_MODEL: setting.text('Model that draws', { default: 'gemini-3.1-flash-image' }),
+  ...modelSettings,
   IMAGE_BACKEND: setting.oneOf(
     ['gemini', 'imagen'],
     'How a picture is asked for: generateContent, or predict (Vertex AI)',
@@ -85,3 +84,8 @@ export const serviceSettings = (defaultPort: number) =>
   })
 
 export type ServiceConfig = Readonly<Static<ReturnType<typeof serviceSettings>>>
+
+/** Faults between settings that are valid each by itself. */
+export function serviceFaults(read: Partial<ServiceConfig>, env: Environment): string[] {
+  return [...gatewaySecretFaults(read, env), ...modelFaults(read)]
+}

@@ -1,7 +1,6 @@
 /** The part of a GenerationSpec that is used here. */
 interface Estimated {
   operation: string
-  model: string
   estimatedTokens: number
 }
 
@@ -23,17 +22,17 @@ export class TokenEstimates {
     this.#isAdaptive = isAdaptive
   }
 
-  tokens(spec: Estimated): number {
-    return this.#of(spec).tokens
+  tokens(spec: Estimated, model: string): number {
+    return this.#of(spec, model).tokens
   }
 
   /** What a call really used, whole number ≥ 0. */
-  settled(spec: Estimated, actualTokens: number): void {
-    if (this.#isAdaptive) this.#of(spec).learn(actualTokens)
+  settled(spec: Estimated, model: string, actualTokens: number): void {
+    if (this.#isAdaptive) this.#of(spec, model).learn(actualTokens)
   }
 
-  #of(spec: Estimated): LearnedEstimate {
-    const key = `${spec.operation} ${spec.model}`
+  #of(spec: Estimated, model: string): LearnedEstimate {
+    const key = `${spec.operation} ${model}`
     let estimate = this.#byKey.get(key)
     if (!estimate) {
       estimate = new LearnedEstimate(spec.estimatedTokens)

@@ -3,6 +3,7 @@ import type { ContentType, Endpoint, Metrics } from '@knowalledge/metrics'
 import type { Place, Priority, QuotaClient, Tenant } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
+import type { Chain } from './models.ts'
 import type { Semaphore } from './semaphore.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
@@ -11,8 +12,8 @@ export interface GenerationSpec<T> {
   operation: Endpoint
   /** Changes with the prompt, so that answers to an older prompt are not served. */
   promptVersion: string
-  /** The configured model; part of the cache key and the metrics' label. */
-  model: string
+  /** Best first. The one that answers is part of the cache key and the metrics' label. */
+  models: Chain
   language: string
   /** What the answer depends on. */
   input: Record<string, string | number | undefined>
@@ -22,11 +23,16 @@ export interface GenerationSpec<T> {
   /** Tokens to reserve for one call, until it is known what such calls use. */
   estimatedTokens: number
   /** Calls Gemini. Must obey `signal`. */
-  call(signal: AbortSignal): Promise<GeminiAnswer<unknown>>
+  call(ask: CallOptions): Promise<GeminiAnswer<unknown>>
   /** Parses and checks the answer; throws UnusableAnswer when nothing of it can be shown. */
   accept(raw: unknown): Accepted<T> | Promise<Accepted<T>>
   /** Once more when the answer is malformed, unusable or failed its check; then a failed check is an error too. */
   askAgain?: boolean
+}
+
+export interface CallOptions {
+  model: string
+  signal: AbortSignal
 }
 
 export interface Accepted<T> {
@@ -59,6 +65,8 @@ export class UnusableAnswer extends Error {
 
 export interface GenerationAnswer<T> {
   value: T
+  /** That wrote it: the name from the chain. */
+  model: string
   /** For the X-Cache header. */
   layer: 'memory' | 'redis' | 'miss' | 'fallback'
   /** True for every layer but `miss`. */
@@ -67,11 +75,16 @@ export interface GenerationAnswer<T> {
   fromFallback: boolean
 }
 
-/** What all runs of a process share. */
-export interface RunTools {
+/** One account of quota at Google: every call is charged to the pool of its model. */
+export interface Pool {
   quota: QuotaClient
   /** Divides the quota among clients. Absent: it goes to whoever calls first. */
   budget?: ClientBudget | undefined
+}
+
+/** What all runs of a process share. */
+export interface RunTools {
+  poolOf(model: string): Pool
   cache: ResponseCache
   metrics: Metrics
   estimates: TokenEstimates

@@ -5,6 +5,7 @@ import { createResponseCache, type ResponseCacheOptions } from '@knowalledge/res
 import type { Test } from 'tap'
 import type { ClientBudget } from '../src/client-budget.ts'
 import { createGeneration, type GenerationSpec, type RunContext } from '../src/index.ts'
+import type { CallOptions } from '../src/types.ts'
 
 export const limits = { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 }
 
@@ -23,9 +24,9 @@ export function generationForTest(t: Test, options: Options = {}) {
   const cache = createResponseCache(options.cache ?? {})
   const metrics = createMetrics({ models: ['model'] })
   t.teardown(() => Promise.all([quota.close(), cache.close()]))
+  const pool = { quota, budget: options.budget }
   const generation = createGeneration({
-    quota,
-    budget: options.budget,
+    poolOf: () => pool,
     cache,
     metrics,
     timeoutMs: options.timeoutMs ?? 5_000,
@@ -41,13 +42,13 @@ export function answerOf(value: unknown, totalTokens = 100): GeminiAnswer<unknow
 /** A question about `topic`, answered by `call`; the tests count its calls. */
 export function specOf(
   topic: string,
-  call: (signal: AbortSignal) => Promise<GeminiAnswer<unknown>>,
+  call: (ask: CallOptions) => Promise<GeminiAnswer<unknown>>,
   changes: Partial<GenerationSpec<string>> = {},
 ): GenerationSpec<string> {
   return {
     operation: 'create_subtopics',
     promptVersion: '1',
-    model: 'model',
+    models: ['model'],
     language: 'en',
     input: { topic },
     topic,

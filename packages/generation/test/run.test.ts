@@ -12,6 +12,7 @@ t.test('a new question costs one request and the tokens really used; the same ag
   const spec = specOf('Light', async () => answerOf(`answer ${++calls}`, 321))
   t.same(await generation.run(spec, contextOf()), {
     value: 'answer 1',
+    model: 'model',
     layer: 'miss',
     cached: false,
     fromFallback: false,
@@ -19,6 +20,7 @@ t.test('a new question costs one request and the tokens really used; the same ag
   const same = specOf('  Light\n', spec.call)
   t.same(await generation.run(same, contextOf()), {
     value: 'answer 1',
+    model: 'model',
     layer: 'memory',
     cached: true,
     fromFallback: false,
@@ -83,7 +85,13 @@ t.test('a refused or failed question is answered by a stale copy that says so', 
   const spec = specOf('Light', async () => answerOf('old'))
   await generation.run(spec, contextOf())
   now += 3 * 3_600_000
-  t.same(await generation.run(spec, contextOf()), { value: 'old', layer: 'fallback', cached: true, fromFallback: true })
+  t.same(await generation.run(spec, contextOf()), {
+    value: 'old',
+    model: 'model',
+    layer: 'fallback',
+    cached: true,
+    fromFallback: true,
+  })
   now += 22 * 3_600_000
   await t.rejects(generation.run(spec, contextOf()), { code: 'quota_exceeded' }, 'a copy older than a day is no answer')
 })
@@ -181,6 +189,7 @@ t.test('each kind of failure has its own error', async (t) => {
   const table = [
     ['not_configured', 'gemini_not_configured', 503],
     ['rejected', 'gemini_bad_answer', 502],
+    ['not_found', 'gemini_bad_answer', 502],
     ['blocked', 'content_blocked', 422],
     ['malformed', 'gemini_bad_answer', 502],
     ['timeout', 'timeout', 504],
@@ -213,7 +222,7 @@ t.test('a call that hangs is given up at the deadline with a 504', async (t) => 
   const { generation } = generationForTest(t, { timeoutMs: 50 })
   const keepAlive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(keepAlive))
-  const hanging = specOf('Light', (signal) => {
+  const hanging = specOf('Light', ({ signal }) => {
     const { promise, reject } = Promise.withResolvers<never>()
     signal.addEventListener('abort', () => reject(new GeminiError('timeout', 'late')))
     return promise
@@ -258,7 +267,7 @@ t.test(
     const { generation } = generationForTest(t)
     const started = Promise.withResolvers<AbortSignal>()
     const gate = Promise.withResolvers<void>()
-    const spec = specOf('Light', async (signal) => {
+    const spec = specOf('Light', async ({ signal }) => {
       started.resolve(signal)
       await Promise.race([
         gate.promise,
@@ -279,7 +288,7 @@ t.test(
     const alone = new AbortController()
     const startedAlone = Promise.withResolvers<AbortSignal>()
     const abandoned = generation.run(
-      specOf('Dark', (signal) => {
+      specOf('Dark', ({ signal }) => {
         startedAlone.resolve(signal)
         return new Promise((_, reject) =>
           signal.addEventListener('abort', () => reject(new GeminiError('cancelled', 'gone'))),
@@ -319,7 +328,13 @@ t.test('the outcome tells the log line what was spent, and nothing for an answer
 t.test('what is reserved learns from what is used, unless told not to', async (t) => {
   for (const adaptiveEstimates of [true, false]) {
     const { quota, cache, metrics } = generationForTest(t)
-    const learning = createGeneration({ quota, cache, metrics, timeoutMs: 5_000, adaptiveEstimates })
+    const learning = createGeneration({
+      poolOf: () => ({ quota }),
+      cache,
+      metrics,
+      timeoutMs: 5_000,
+      adaptiveEstimates,
+    })
     const ask = (topic: string) =>
       learning.run(
         specOf(topic, async () => answerOf(topic, 400)),

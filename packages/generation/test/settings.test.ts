@@ -1,6 +1,6 @@
 import { readEnvironment } from '@knowalledge/service-kit'
 import t from 'tap'
-import { serviceSettings } from '../src/index.ts'
+import { chainsOf, serviceFaults, serviceSettings } from '../src/index.ts'
 import { quotaOptions } from '../src/quota.ts'
 
 const settings = serviceSettings(5001)
@@ -50,3 +50,24 @@ t.test('values that fit no quota are rejected, and a secret in a URL is not show
     ],
   })
 })
+
+t.test(
+  'each list of models is read in its order, and one that names nothing or a model twice is rejected',
+  async (t) => {
+    const env = { GEMINI_TEXT_MODEL: ' best , next ', GEMINI_IMAGE_MODEL: 'painter' }
+    t.same(chainsOf(readEnvironment(settings, env, serviceFaults)), {
+      text: ['best', 'next'],
+      vision: ['gemini-3.8-flash'],
+      image: ['painter'],
+    })
+    const wrong = { GEMINI_TEXT_MODEL: 'best,next,best', GEMINI_VISION_MODEL: ',', GEMINI_IMAGE_MODEL: 'one,,two' }
+    const error = t.throws(() => readEnvironment(settings, wrong, serviceFaults))
+    t.match(error, {
+      faults: [
+        'GEMINI_TEXT_MODEL names best twice: list each model once',
+        'GEMINI_VISION_MODEL=",": expected models separated by commas, none empty',
+        'GEMINI_IMAGE_MODEL="one,,two": expected models separated by commas, none empty',
+      ],
+    })
+  },
+)

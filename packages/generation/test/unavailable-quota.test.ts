@@ -31,7 +31,8 @@ function generationOver(t: Test, change: (verdict: Verdict, call: number) => Ver
   const reserve: QuotaClient['reserve'] = async (request) => change(await quota.reserve(request), ++calls)
   const changed = { ...quota, usage: () => quota.usage(), pause: quota.pause.bind(quota), reserve } as QuotaClient
   const metrics = createMetrics({ models: ['model'] })
-  const generation = createGeneration({ quota: changed, cache, metrics, timeoutMs: 20_000, random: () => 0 })
+  const pool = { quota: changed }
+  const generation = createGeneration({ poolOf: () => pool, cache, metrics, timeoutMs: 20_000, random: () => 0 })
   return { generation, quota, calls: () => calls }
 }
 

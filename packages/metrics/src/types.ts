@@ -38,6 +38,7 @@ export const geminiCallStatuses = [
   'not_configured',
   'rate_limited',
   'rejected',
+  'not_found',
   'blocked',
   'malformed',
   'unavailable',

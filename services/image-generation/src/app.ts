@@ -8,7 +8,7 @@ export async function buildApp({ config, backends, logger }: ServiceOptions): Pr
   const { app, tools } = await createGenerationApp({
     service: 'image-generation',
     description: 'A picture of a topic.',
-    model: config.GEMINI_IMAGE_MODEL,
+    chain: 'image',
     operations: ['generate_image'],
     config,
     backends,

@@ -9,7 +9,7 @@ export async function buildApp({ config, backends, logger }: ServiceOptions): Pr
   const { app, tools } = await createGenerationApp({
     service: 'text-generation',
     description: 'Subtopics of a topic, and explanations of them.',
-    model: config.GEMINI_TEXT_MODEL,
+    chain: 'text',
     operations: ['create_subtopics', 'create_presentation'],
     config,
     backends,

@@ -16,25 +16,25 @@ const etags = new WeakMap<object, string>()
 export function isWhatTheClientHas(
   request: FastifyRequest,
   reply: FastifyReply,
-  { value, layer, fromFallback }: GenerationAnswer<{ passed: boolean }>,
+  { value, model, layer, fromFallback }: GenerationAnswer<{ passed: boolean }>,
 ): boolean {
-  reply.header('x-cache', layer)
+  reply.header('x-cache', layer).header('x-model', model)
   const { language } = request.query as { language?: string }
   if (askedLanguage(language) === undefined) reply.header('vary', 'Accept-Language')
   if (!value.passed || fromFallback) {
     reply.header('cache-control', 'no-store')
     return false
   }
-  const etag = etagOf(value)
+  const etag = etagOf(value, model)
   reply.header('cache-control', cacheable).header('etag', etag)
   return isKnownToClient(request, etag)
 }
 
 /** Weak: `cached` differs between two copies of the same answer. */
-function etagOf(value: object): string {
+function etagOf(value: object, model: string): string {
   const known = etags.get(value)
   if (known !== undefined) return known
-  const etag = `W/"${hash('sha256', JSON.stringify(value), 'base64url')}"`
+  const etag = `W/"${hash('sha256', JSON.stringify([model, value]), 'base64url')}"`
   etags.set(value, etag)
   return etag
 }

@@ -13,23 +13,29 @@ import {
 const estimatedTokens = 1_500
 
 /** The subtopics of a topic, as every route asks for them: the same question has the same answer, by GET or POST. */
-export function subtopicsSpec(question: SubtopicsQuestion, { gemini }: GenerationTools): GenerationSpec<Subtopics> {
+export function subtopicsSpec(
+  question: SubtopicsQuestion,
+  { gemini, models }: GenerationTools,
+): GenerationSpec<Subtopics> {
   return {
     operation: 'create_subtopics',
     promptVersion: subtopicsVersion,
-    model: gemini.models.text,
+    models,
     language: question.language.tag,
     input: { topic: question.topic },
     topic: question.topic,
     priority: 'interactive',
     estimatedTokens,
-    call: (signal) => gemini.generateJson({ ...subtopicsPrompt(question), signal }),
+    call: (ask) => gemini.generateJson({ ...subtopicsPrompt(question), ...ask }),
     accept: (raw) => acceptSubtopics(raw, question),
   }
 }
 
 /** One explanation. It is batch work: the last fifth of the quota is for what cannot be asked for in bulk. */
-export function explanationSpec(asked: ExplanationQuestion, { gemini }: GenerationTools): GenerationSpec<Explanation> {
+export function explanationSpec(
+  asked: ExplanationQuestion,
+  { gemini, models }: GenerationTools,
+): GenerationSpec<Explanation> {
   // Named one by one: a question may bring along what else a client sent, which must not make it another question.
   const { topic, subtopic, educationLevel, levelOfDetail, language } = asked
   // The web app's `General` is no style: the same question as without one.
@@ -38,13 +44,13 @@ export function explanationSpec(asked: ExplanationQuestion, { gemini }: Generati
   return {
     operation: 'create_presentation',
     promptVersion: explanationVersion,
-    model: gemini.models.text,
+    models,
     language: language.tag,
     input: { topic, subtopic, educationLevel, levelOfDetail, learningStyle },
     topic,
     priority: 'batch',
     estimatedTokens,
-    call: (signal) => gemini.generateJson({ ...explanationPrompt(question), signal }),
+    call: (ask) => gemini.generateJson({ ...explanationPrompt(question), ...ask }),
     accept: (raw) => acceptExplanation(raw, question),
     askAgain: true,
   }

@@ -18,7 +18,8 @@ t.test('answers with about fifteen different subtopics, scored, and the same aga
   t.equal(answer.count, 15)
   t.equal(new Set(answer.subtopics.map((subtopic: string) => subtopic.toLowerCase())).size, 15)
   t.ok(answer.quality_score > 0.7 && answer.quality_score <= 1)
-  t.match(answer, { warnings: [], cached: false, from_fallback: false })
+  t.match(answer, { warnings: [], model: 'gemini-3.8-flash', cached: false, from_fallback: false })
+  t.equal(first.headers['x-model'], 'gemini-3.8-flash')
 
   const again = await post(url, { topic: '  photosynthesis ', colour: 'unknown fields are ignored' })
   t.equal(again.headers['x-cache'], 'memory')

@@ -8,7 +8,7 @@ export async function buildApp({ config, backends, logger }: ServiceOptions<Conf
   const { app, tools } = await createGenerationApp({
     service: 'vision',
     description: 'The topic of an image.',
-    model: config.GEMINI_VISION_MODEL,
+    chain: 'vision',
     operations: ['image2topic'],
     config,
     backends,

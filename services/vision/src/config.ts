@@ -1,4 +1,4 @@
-import { gatewaySecretFaults, serviceSettings } from '@knowalledge/generation'
+import { serviceFaults, serviceSettings } from '@knowalledge/generation'
 import { type Environment, readEnvironment, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
 
@@ -14,5 +14,5 @@ export type Config = Readonly<Static<typeof settings>>
 
 /** The only place where this service reads its environment. Throws EnvironmentError naming every fault. */
 export function loadConfig(env: Environment = process.env): Config {
-  return readEnvironment(settings, env, gatewaySecretFaults)
+  return readEnvironment(settings, env, serviceFaults)
 }

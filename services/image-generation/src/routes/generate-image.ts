@@ -7,6 +7,7 @@ import {
   errorResponses,
   type GenerationSpec,
   type GenerationTools,
+  modelField,
 } from '@knowalledge/generation'
 import { normaliseInput } from '@knowalledge/response-cache'
 import { type App, trimTexts } from '@knowalledge/service-kit'
@@ -23,6 +24,7 @@ const Answer = Type.Object(
     format: Type.Enum(['base64_png', 'base64_jpeg'], { description: 'What `image` truly is' }),
     mime_type: Type.Enum(['image/png', 'image/jpeg']),
     url: Type.String({ description: 'The same picture as plain bytes, as long as it is cached' }),
+    model: modelField,
     cached: Type.Boolean(),
     from_fallback: Type.Boolean(),
   },
@@ -37,7 +39,7 @@ const promptVersion = 'image-2'
 
 /** `POST /api/generate_image`: a picture of what the prompt says. */
 export function generateImage(app: App, tools: GenerationTools, imageBackend: 'gemini' | 'imagen'): void {
-  const { generation, gemini, metrics, cache, waiting } = tools
+  const { generation, gemini, models, metrics, cache, waiting } = tools
   app.post(
     '/api/generate_image',
     {
@@ -55,29 +57,30 @@ export function generateImage(app: App, tools: GenerationTools, imageBackend: 'g
       const spec: GenerationSpec<Drawing> = {
         operation: 'generate_image',
         promptVersion,
-        model: gemini.models.image,
+        models,
         language: '',
         input: { prompt },
         priority: 'interactive',
         estimatedTokens,
-        call: (signal) => gemini.generatePicture({ prompt, signal }),
+        call: (ask) => gemini.generatePicture({ prompt, ...ask }),
         accept: (raw) => ({ value: toDrawing(raw as Picture), passed: true }),
       }
       return await answerLearning(request, reply, {
         waiting,
         work: async (context) => {
           const { value: drawing, ...answer } = await generation.run(spec, context)
-          if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec))
+          if (!answer.cached) await rememberByHash(cache, drawing, answerKey(spec, answer.model))
           metrics.imageGenerated(answer.fromFallback ? 'fallback' : answer.cached ? 'cache' : imageBackend)
           const body = {
             image: drawing.base64,
             format: formatOf(drawing),
             mime_type: drawing.mimeType,
             url: `/api/images/${drawing.sha256}`,
+            model: answer.model,
             cached: answer.cached,
             from_fallback: answer.fromFallback,
           }
-          return { body, layer: answer.layer }
+          return { body, layer: answer.layer, models: [answer.model] }
         },
       })
     },

@@ -5,6 +5,7 @@ import {
   errorResponses,
   type GenerationAnswer,
   type GenerationTools,
+  modelField,
 } from '@knowalledge/generation'
 import { type App, chooseLanguage, HttpError, ignoreUnlessText, trimTexts } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
@@ -37,6 +38,7 @@ const ExplanationShape = Type.Object({
   real_world_application: nullable,
   youtube_search_query: nullable,
   quality_score: Type.Union([Type.Number({ minimum: 0, maximum: 1 }), Type.Null()]),
+  model: Type.Union([modelField, Type.Null()]),
   cached: Type.Boolean(),
   from_fallback: Type.Boolean(),
   error: Type.Union([Type.String(), Type.Null()], {
@@ -85,7 +87,8 @@ export function createPresentation(app: App, tools: GenerationTools): void {
           if (!parts.hasBegun) throwCommonFailure(results)
           const failed = results.filter((result) => result.status === 'rejected').length
           const counts = { success_count: results.length - failed, failed_count: failed }
-          return { body: { explanations: results.map(entry), ...counts }, layer: layerOfAll(results), counts }
+          const body = { explanations: results.map(entry), ...counts }
+          return { body, layer: layerOfAll(results), models: modelsOf(results), counts }
         },
       })
     },
@@ -122,22 +125,28 @@ function shown(subtopic: string, result: Result): Static<typeof ExplanationShape
       real_world_application: null,
       youtube_search_query: null,
       quality_score: null,
+      model: null,
       cached: false,
       from_fallback: false,
       error: (result.reason as HttpError).message,
     }
   }
-  const { value, cached, fromFallback } = result.value
+  const { value, model, cached, fromFallback } = result.value
   return {
     subtopic,
     explanation: value.explanation,
     real_world_application: value.realWorldApplication,
     youtube_search_query: value.youtubeSearchQuery,
     quality_score: value.qualityScore,
+    model,
     cached,
     from_fallback: fromFallback,
     error: null,
   }
+}
+
+function modelsOf(results: Result[]): string[] {
+  return [...new Set(results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.model] : [])))]
 }
 
 /** The layer that cost most: `miss` if any explanation was made now. */

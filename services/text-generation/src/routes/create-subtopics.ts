@@ -6,6 +6,7 @@ import {
   errorResponses,
   type GenerationAnswer,
   type GenerationTools,
+  modelField,
   questionErrors,
 } from '@knowalledge/generation'
 import {
@@ -34,6 +35,7 @@ const Answer = Type.Object(
     count: Type.Integer(),
     quality_score: Type.Number({ minimum: 0, maximum: 1 }),
     warnings: Type.Array(Type.String()),
+    model: modelField,
     cached: Type.Boolean(),
     from_fallback: Type.Boolean({ description: 'True for a stale copy: a fresh answer could not be had' }),
   },
@@ -59,7 +61,7 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
         waiting: tools.waiting,
         work: async (context) => {
           const answer = await tools.generation.run(subtopicsSpec(question, tools), context)
-          return { body: shown(answer), layer: answer.layer }
+          return { body: shown(answer), layer: answer.layer, models: [answer.model] }
         },
       })
     },
@@ -85,13 +87,14 @@ export function createSubtopics(app: App, tools: GenerationTools): void {
   )
 }
 
-function shown({ value, cached, fromFallback }: GenerationAnswer<Subtopics>): Static<typeof Answer> {
+function shown({ value, model, cached, fromFallback }: GenerationAnswer<Subtopics>): Static<typeof Answer> {
   const { subtopics, qualityScore, warnings } = value
   return {
     subtopics,
     count: subtopics.length,
     quality_score: qualityScore,
     warnings,
+    model,
     cached,
     from_fallback: fromFallback,
   }

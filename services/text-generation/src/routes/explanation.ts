@@ -1,4 +1,4 @@
-import { answerHeaders, contextOf, type GenerationTools, questionErrors } from '@knowalledge/generation'
+import { answerHeaders, contextOf, type GenerationTools, modelField, questionErrors } from '@knowalledge/generation'
 import { type App, cachingHeaders, chooseLanguage, NothingNew, trimTexts } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
 import { isWhatTheClientHas } from '../cacheable.ts'
@@ -20,6 +20,7 @@ const Answer = Type.Object(
     real_world_application: Type.String(),
     youtube_search_query: Type.String(),
     quality_score: Type.Number({ minimum: 0, maximum: 1 }),
+    model: modelField,
     cached: Type.Boolean(),
     from_fallback: Type.Boolean(),
   },
@@ -45,13 +46,14 @@ export function explanation(app: App, tools: GenerationTools): void {
       const question = { ...rest, language: chooseLanguage(asked, request.headers) }
       const answer = await tools.generation.run(explanationSpec(question, tools), contextOf(request, reply))
       if (isWhatTheClientHas(request, reply, answer)) return reply.code(304).send()
-      const { value, cached, fromFallback } = answer
+      const { value, model, cached, fromFallback } = answer
       return reply.send({
         subtopic: question.subtopic,
         explanation: value.explanation,
         real_world_application: value.realWorldApplication,
         youtube_search_query: value.youtubeSearchQuery,
         quality_score: value.qualityScore,
+        model,
         cached,
         from_fallback: fromFallback,
       })

@@ -6,6 +6,7 @@ import {
   documentWaiting,
   errorResponses,
   type GenerationTools,
+  modelField,
 } from '@knowalledge/generation'
 import { type App, chooseLanguage, type ErrorName, HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
@@ -33,6 +34,7 @@ const Answer = Type.Object(
     generated_topic: Type.String(),
     quality_score: Type.Number({ minimum: 0, maximum: 1 }),
     warnings: Type.Array(Type.String()),
+    model: modelField,
     cached: Type.Boolean(),
     from_fallback: Type.Boolean(),
   },
@@ -49,7 +51,7 @@ export interface Image2TopicOptions {
 
 /** `POST /api/image2topic`: the topic that an image shows. */
 export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
-  const { generation, gemini, waiting } = tools
+  const { generation, gemini, models, waiting } = tools
   const uploads = new UploadMemory(maxUploadBytes, app.log)
   const decoders = new DecoderPool()
   app.addHook('onClose', () => decoders.close())
@@ -91,17 +93,17 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
                 {
                   operation: 'image2topic',
                   promptVersion: topicPromptVersion,
-                  model: gemini.models.vision,
+                  models,
                   language: language.tag,
                   input: { sha256: question.sha256 },
                   priority: 'interactive',
                   estimatedTokens,
-                  call: (signal) =>
+                  call: (ask) =>
                     gemini.describePicture({
                       ...topicPrompt(language),
                       schema: topicSchema,
                       picture: question.image,
-                      signal,
+                      ...ask,
                     }),
                   accept: (raw) => acceptTopic(raw, language),
                 },
@@ -112,10 +114,11 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
                 generated_topic: topic,
                 quality_score: qualityScore,
                 warnings,
+                model: answer.model,
                 cached: answer.cached,
                 from_fallback: answer.fromFallback,
               }
-              return { body, layer: answer.layer }
+              return { body, layer: answer.layer, models: [answer.model] }
             } finally {
               buffer.release()
             }

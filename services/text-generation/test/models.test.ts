@@ -1,0 +1,53 @@
+import { serviceForTest } from '@knowalledge/generation/testing'
+import t from 'tap'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+
+const build = serviceForTest({ buildApp, loadConfig })
+const [best, next] = ['gemini-3.8-flash', 'gemini-3.5-flash-lite'] as const
+const chain = { GEMINI_TEXT_MODEL: `${best},${next}` }
+const presentation = { topic: 'Light', educationLevel: 'adult', levelOfDetail: 'short', focus: ['Waves', 'Colours'] }
+
+t.test('an answer names the model that wrote it, in its body and its header, by POST and GET', async (t) => {
+  const { app, post, emulator } = await build(t, chain)
+  emulator.faults.add({ kind: '503', times: 3, match: { model: best } })
+  const written = await post('/api/create_subtopics', { topic: 'Light' })
+  t.match(written, { statusCode: 200, headers: { 'x-model': next, 'x-cache': 'miss' } })
+  t.match(written.json(), { model: next, cached: false })
+  const cached = await app.inject('/api/subtopics?topic=Light')
+  t.match(cached, { statusCode: 200, headers: { 'x-model': next, 'x-cache': 'memory' } })
+  t.match(cached.json(), { model: next, cached: true })
+  const unchanged = await app.inject({
+    url: '/api/subtopics?topic=Light',
+    headers: { 'if-none-match': String(cached.headers.etag) },
+  })
+  t.match(unchanged, { statusCode: 304, headers: { 'x-model': next } })
+})
+
+t.test('a presentation names the model of each explanation, and all of them in the header', async (t) => {
+  const { post, emulator } = await build(t, chain)
+  emulator.faults.add({ kind: '503', times: 3, match: { model: best, prompt: 'Subtopic: Colours' } })
+  const written = await post('/api/create_presentation', presentation)
+  t.equal(written.headers['x-model'], `${best}, ${next}`)
+  t.match(written.json(), { explanations: [{ model: best }, { model: next }], success_count: 2 })
+})
+
+t.test('in a stream a model that fails midway is followed by the next, and each explanation comes once', async (t) => {
+  const { post, emulator } = await build(t, chain)
+  emulator.faults.add({ kind: '503', match: { model: best, prompt: 'Subtopic: Colours' } })
+  const stream = await post('/api/create_presentation', presentation, { accept: 'text/event-stream' })
+  const items = [...stream.body.matchAll(/^event: item\ndata: (.+)$/gm)].map(([, data]) => JSON.parse(data ?? ''))
+  t.same(
+    items.map(({ index, model, error }) => ({ index, model, error })).toSorted((a, b) => a.index - b.index),
+    [
+      { index: 0, model: best, error: null },
+      { index: 1, model: next, error: null },
+    ],
+  )
+  t.match(stream.body, 'event: done\ndata: {"success_count":2,"failed_count":0}')
+})
+
+t.test('a model that was shut down is followed by the next one', async (t) => {
+  const { post } = await build(t, { GEMINI_TEXT_MODEL: 'gemini-2.0-flash,gemini-3.5-flash-lite' })
+  t.match((await post('/api/create_subtopics', { topic: 'Light' })).json(), { model: next })
+})
