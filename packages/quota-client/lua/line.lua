@@ -1,4 +1,4 @@
--- line.lua: the two waiting lines, interactive (1) and batch (2). Read after account.lua and before quota.lua.
+-- line.lua: the two waiting lines, interactive (1) and batch (2). Read after account.lua and before call.lua.
 -- A line is a sorted set. A member of it is one ticket, 'arrived:owner:number:requests:tokens:group:client': when it came, in 13
 -- digits of milliseconds; the instance that holds it, its number there, in 10 digits, and for which of that instance's tenants
 -- it is. The score is the ticket's round: each ticket of a client is a round later than the client's one before it, so that
@@ -25,7 +25,7 @@ local function stayBefore(line, rank)
   return stay
 end
 
--- `claim`: what the call says about its tickets (see quota.lua), and the caller's id as `owner`.
+-- `claim`: what the call says about its tickets (see call.lua), and the caller's id as `owner`.
 local function openLines(claim, pool)
   local lines = { claim = claim, pool = pool, ceilings = ceilings(pool, false, 1), granted = {}, isGranted = {} }
   for at = 1, 2 do

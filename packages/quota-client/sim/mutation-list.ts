@@ -59,7 +59,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'deadline ignored',
-    file: lua,
+    file: 'lua/call.lua',
     from: 'if deadline > 0 and TIME_MS > deadline then',
     to: 'if false then',
     kinds: ['Redis hangs', 'messages duplicated'],

@@ -2,15 +2,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const folder = new URL('../lua/', import.meta.url)
-const [account, line, script] = ['account.lua', 'line.lua', 'quota.lua'].map((file) => {
+const [account, line, call, script] = ['account.lua', 'line.lua', 'call.lua', 'quota.lua'].map((file) => {
   const [header = '', ...body] = readFileSync(new URL(file, folder), 'utf8').split('\n\n')
   return { header, body: body.join('\n') }
 })
 const library = `${account?.body}\n${line?.body}`
-const code = `${library}\n${script?.body}`
+const code = `${library}\n${call?.body}\n${script?.body}`
 
-t.test('there is one script and its two libraries', async (t) => {
-  t.same(readdirSync(folder).toSorted(), ['account.lua', 'line.lua', 'quota.lua'])
+t.test('there is one script in four files', async (t) => {
+  t.same(readdirSync(folder).toSorted(), ['account.lua', 'call.lua', 'line.lua', 'quota.lua'])
 })
 
 t.test('the header names exactly the KEYS and ARGV that are used, without a gap', async (t) => {
@@ -20,7 +20,7 @@ t.test('the header names exactly the KEYS and ARGV that are used, without a gap'
         (one, other) => one - other,
       )
     const used = named(code)
-    t.same(named(script?.header), used, name)
+    t.same(named(call?.header), used, name)
     t.same(
       used,
       used.map((_, at) => at + 1),
@@ -28,7 +28,7 @@ t.test('the header names exactly the KEYS and ARGV that are used, without a gap'
     )
   }
   t.notMatch(code, /redis\.call\([^)]*['"]quota:/, 'every key comes through KEYS')
-  t.notMatch(library, /ARGV/, 'arguments are read in one place')
+  t.notMatch(`${library}\n${script?.body}`, /ARGV/, 'arguments are read in one place')
   t.match(script?.header, /RETURNS/)
   t.match(script?.header, /Atomic, because/)
 })
@@ -44,7 +44,7 @@ t.test('it writes at its end, all with one command, so that a refused write leav
       (command) => !reads.includes(command),
     )
   t.same(writesOf(script?.body), ['DEL', 'HSET', 'PEXPIREAT', 'HDEL'], 'DEL is for a state of another layout')
-  t.same(writesOf(account?.body), [])
+  for (const file of [account, call]) t.same(writesOf(file?.body), [])
   const [decides, writes] = String(line?.body).split('local function closeLines')
   t.same(writesOf(decides), [])
   t.same(writesOf(writes), ['ZREM', 'ZADD', 'ZADD', 'PEXPIRE', 'PEXPIRE', 'DEL', 'ZREMRANGEBYSCORE'])

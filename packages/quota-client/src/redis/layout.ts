@@ -92,9 +92,9 @@ export function readAccount(bytes: Buffer, offset: number): PoolState {
 
 /** The script as Redis runs it: the constants that it shares with this file, then the files of lua/. */
 export function scriptText(): string {
-  const read = (file: 'account' | 'line' | 'quota') =>
+  const read = (file: 'account' | 'line' | 'call' | 'quota') =>
     readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), 'utf8')
-  return [constants(), read('account'), read('line'), read('quota')].join('\n')
+  return [constants(), read('account'), read('line'), read('call'), read('quota')].join('\n')
 }
 
 function constants(): string {

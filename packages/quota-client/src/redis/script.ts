@@ -10,7 +10,7 @@ export interface Call {
   doubted: number
   /** Redis's time after which nobody waits for the reply, in milliseconds; 0: none. */
   deadlineMs: number
-  /** The lists that lua/quota.lua describes. */
+  /** The lists that lua/call.lua describes. */
   terms: string
   dayEnds: string
   runs?: string
