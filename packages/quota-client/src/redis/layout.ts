@@ -90,6 +90,12 @@ export function readAccount(bytes: Buffer, offset: number): PoolState {
   }
 }
 
+/** A pause as lua/call.lua reads it. */
+export function pauseText({ limitType, untilMs }: Pause): string {
+  const kind = limitType === 'upstream' ? limitTypes.length + 1 : limitTypes.indexOf(limitType) + 1
+  return `${kind},${untilMs}`
+}
+
 /** The script as Redis runs it: the constants that it shares with this file, then the files of lua/. */
 export function scriptText(): string {
   const read = (file: 'account' | 'line' | 'call' | 'quota') =>

@@ -1,12 +1,12 @@
 import { causeOf, type UnavailableCause } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 import type { Amount } from '../core/account.ts'
-import { limitsText, limitTypes } from '../core/limits.ts'
+import { limitsText } from '../core/limits.ts'
 import { PauseGate } from '../core/pauses.ts'
 import type { Settings } from '../core/store.ts'
-import type { Pause, QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer } from '../types.ts'
+import type { QuotaClientOptions, QuotaHealth, Runtime, Tenant, Timer } from '../types.ts'
 import { ClockBounds } from './clock-bounds.ts'
-import type { PoolState } from './layout.ts'
+import { type PoolState, pauseText } from './layout.ts'
 import { Adjustments, DayKnowledge } from './pending.ts'
 import { type Call, QuotaScript, type Reply } from './script.ts'
 
@@ -244,9 +244,4 @@ export class Member {
     if (cause === 'unreachable' && this.#unanswered % heartbeatsPerConnection === 0 && this.#redis.status === 'ready')
       this.#redis.disconnect(true)
   }
-}
-
-export function pauseText({ limitType, untilMs }: Pause): string {
-  const kind = limitType === 'upstream' ? limitTypes.length + 1 : limitTypes.indexOf(limitType) + 1
-  return `${kind},${untilMs}`
 }

@@ -14,7 +14,8 @@ import type {
   Tenant,
 } from '../types.ts'
 import { type Answer, Batch, type BatchTools, denied, tenantKey } from './batch.ts'
-import { Member, pauseText } from './member.ts'
+import { pauseText } from './layout.ts'
+import { Member } from './member.ts'
 import type { Reply } from './script.ts'
 import { WaitingCalls } from './waiting-calls.ts'
 
