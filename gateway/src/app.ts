@@ -20,10 +20,11 @@ import { type Config, readTrustProxy } from './config.ts'
 import { confineAdminRoutes, listenForAdmins } from './http/admin-listener.ts'
 import { pages } from './http/pages.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import type { Lookup } from './proxy/discovery.ts'
+import { Forwarder } from './proxy/forwarder.ts'
 import { anyService, serviceChecks } from './proxy/health-checks.ts'
 import { proxied } from './proxy/routes.ts'
-import { Sending } from './proxy/sending.ts'
-import { createUpstreams, type Upstreams } from './proxy/upstreams.ts'
+import { createLoadBalancers, upstreams } from './proxy/upstreams.ts'
 import { admin } from './routes/admin.ts'
 import { createFleetOpenapi, docs, type OpenapiDocument } from './routes/docs.ts'
 import { health } from './routes/health.ts'
@@ -43,6 +44,8 @@ export interface GatewayOptions {
   redisCircuit?: (() => CircuitState) | undefined
   /** For keys and sessions: needed with AUTH=required. */
   identityBacking?: IdentityBacking | undefined
+  /** Finds the addresses of a service's host name. Default: as the operating system does. */
+  lookup?: Lookup | undefined
   logger: Logger
 }
 
@@ -52,8 +55,8 @@ const checkTimeoutMs = 2_000
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
 export async function buildApp(options: GatewayOptions): Promise<App> {
   const { config, cache, quota, redisCircuit, logger } = options
-  const upstreams = createUpstreams(config)
-  const services = serviceChecks(upstreams, '/ready')
+  const balancers = createLoadBalancers(config)
+  const services = serviceChecks(balancers, '/ready')
   const checks = { ...options.checks, services: anyService(services), ...services }
   const app = await createServiceApp({
     service: 'gateway',
@@ -87,7 +90,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     failedLogins: failedLogins('key'),
   })
   if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
-  watchWhileOpen(app, upstreams, config.UPSTREAM_CHECK_MS)
+  upstreams(app, { config, balancers, lookup: options.lookup })
   await app.register(readiness, {
     service: 'gateway',
     checks,
@@ -95,21 +98,20 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     timeoutMs: checkTimeoutMs,
     reuseMs: 1_000,
   })
-  health(app, { checks: serviceChecks(upstreams, '/health'), timeoutMs: checkTimeoutMs })
+  health(app, { checks: serviceChecks(balancers, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { quota })
   if (config.ADMIN_TOKEN !== undefined)
     admin(app, { token: config.ADMIN_TOKEN, failedLogins: failedLogins('token'), cache })
-  const sending = new Sending({ timeoutMs: config.UPSTREAM_TIMEOUT_MS, maxInFlight: config.MAX_IN_FLIGHT, shed })
+  const forwarder = new Forwarder({ maxInFlight: config.MAX_IN_FLIGHT, shed })
   app.register(async (learning) => {
-    learning.addHook('onRequest', (_request, _reply, done) => done(sending.refusal()))
-    learning.addHook('onClose', async () => sending.close())
+    learning.addHook('onRequest', (_request, _reply, done) => done(forwarder.refusal()))
     refuseOtherSites(learning, config)
     if (identity) identity.protect(learning)
     else identifyBrowsers(learning, config)
     limitEachClient(learning, config)
-    proxied(learning as App, { upstreams, sending, gatewaySecret: config.GATEWAY_SECRET })
+    proxied(learning as App, { balancers, forwarder, gatewaySecret: config.GATEWAY_SECRET })
   })
-  const openapi = createFleetOpenapi(upstreams, () => app.swagger() as OpenapiDocument)
+  const openapi = createFleetOpenapi(balancers, () => app.swagger() as OpenapiDocument)
   pages(app)
   docs(app, { openapi: identity ? withSecurity(openapi, identity.sessionCookie) : openapi })
   return app
@@ -119,11 +121,4 @@ function countsWhileOpen(app: App, { config, requestCounts }: GatewayOptions): R
   const counts = new RequestCounts({ ...requestCounts, pool: config.QUOTA_POOL })
   app.addHook('onClose', async () => counts.close())
   return counts
-}
-
-function watchWhileOpen(app: App, upstreams: Upstreams, intervalMs: number): void {
-  if (intervalMs === 0) return
-  const closed = new AbortController()
-  app.addHook('onReady', async () => upstreams.watch(intervalMs, closed.signal))
-  app.addHook('onClose', async () => closed.abort())
 }

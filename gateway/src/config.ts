@@ -8,7 +8,7 @@ import { authFaults, authSettings } from './auth/settings.ts'
 
 const serviceUrls = (description: string, port: number) =>
   Type.String({
-    description: `${description}; one URL, or several separated by commas`,
+    description: `${description}; a host name means all its addresses; several URLs are separated by commas`,
     default: `http://localhost:${port}`,
     pattern: '^\\s*https?://[^\\s,/]+\\s*(,\\s*https?://[^\\s,/]+\\s*)*$',
     expectation: 'http:// or https:// URLs without a path, separated by commas',
@@ -26,6 +26,10 @@ export const settings = Type.Object({
       minimum: 100,
       maximum: 660_000,
     },
+  ),
+  UPSTREAM_LOOKUP_MS: setting.wholeNumber(
+    'How often the host names of services are looked up, for all their addresses; 0 never',
+    { default: 2_000, minimum: 0, maximum: 60_000 },
   ),
   UPSTREAM_CHECK_MS: setting.wholeNumber('How often each instance is asked whether it is ready; 0 never', {
     default: 500,

@@ -1,5 +1,4 @@
 import { HttpError } from '@knowalledge/service-kit'
-import type { ServiceName } from './upstreams.ts'
 
 const unreachable = new Set([
   'ECONNREFUSED',
@@ -16,7 +15,7 @@ const unreachable = new Set([
 const late = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 
 /** What a client is told of a service that failed: never an address, never a stack. reply-from has logged the cause. */
-export function upstreamError(service: ServiceName, error: Error): HttpError {
+export function upstreamError(service: string, error: Error): HttpError {
   const cause = (error.cause ?? error) as Error
   if (cause instanceof HttpError) return cause // the client's own body was too large
   if (isUnreachable(cause)) {

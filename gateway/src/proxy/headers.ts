@@ -25,18 +25,12 @@ const asked = [
   'user-agent',
 ]
 
-type Asking = Pick<FastifyRequest, 'id' | 'caller'>
-
 /**
- * How the headers for a service are made from `given`, the client's without those that its `Connection` names. A service
- * believes all of them, as they come with the secret.
+ * The headers for a service, from `given`: the client's without those that its `Connection` names. A service believes all
+ * of them, as they come with the gateway's secret.
  */
-export function requestHeaders(gatewaySecret: string | undefined) {
-  return (request: Asking, given: IncomingHttpHeaders) => headersFor(request, given, gatewaySecret)
-}
-
-function headersFor(
-  { id, caller }: Asking,
+export function requestHeaders(
+  { id, caller }: Pick<FastifyRequest, 'id' | 'caller'>,
   given: IncomingHttpHeaders,
   secret: string | undefined,
 ): IncomingHttpHeaders {

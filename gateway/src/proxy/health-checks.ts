@@ -1,19 +1,55 @@
 import type { ReadyCheck } from '@knowalledge/service-kit'
-import { answersWith200, type Upstream, type Upstreams } from './upstreams.ts'
+import type { LoadBalancer } from './load-balancer.ts'
 
-/** One check a service: are there instances that answer `path` with 200? Fine with one, best with all. */
-export function serviceChecks({ all }: Upstreams, path: '/health' | '/ready'): Record<string, ReadyCheck> {
-  return Object.fromEntries(Object.values(all).map((upstream) => [upstream.name, checkOf(upstream, path)]))
+/** Asks every address's `/ready`, and ejects those that are starting, draining or down until they are ready. */
+export class HealthChecker {
+  readonly #balancers: readonly LoadBalancer[]
+  readonly #intervalMs: number
+  readonly #closed = new AbortController()
+  /** Addresses whose check is under way. */
+  readonly #checking = new Set<object>()
+
+  constructor(balancers: readonly LoadBalancer[], intervalMs: number) {
+    this.#balancers = balancers
+    this.#intervalMs = intervalMs
+  }
+
+  /** Checks every address once, but for those that are slow to answer the check before. */
+  async check(): Promise<void> {
+    await Promise.all(
+      this.#balancers.flatMap((balancer) =>
+        balancer.addresses.map(async (address) => {
+          if (this.#checking.has(address)) return
+          this.#checking.add(address)
+          const timeout = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(2 * this.#intervalMs)])
+          balancer.report(address, await address.answersWith200('/ready', timeout))
+          this.#checking.delete(address)
+        }),
+      ),
+    )
+  }
+
+  close(): void {
+    this.#closed.abort()
+  }
 }
 
-function checkOf({ urls }: Upstream, path: string): ReadyCheck {
+type Balancers = Readonly<Record<string, LoadBalancer>>
+
+/** One check a service: are there addresses that answer `path` with 200? Fine with one, best with all. */
+export function serviceChecks(balancers: Balancers, path: '/health' | '/ready'): Record<string, ReadyCheck> {
+  return Object.fromEntries(Object.entries(balancers).map(([name, balancer]) => [name, checkOf(balancer, path)]))
+}
+
+function checkOf(balancer: LoadBalancer, path: string): ReadyCheck {
   return {
     required: false,
     async check(signal) {
-      const answers = await Promise.all(urls.map((url) => answersWith200(url + path, signal)))
+      const { addresses } = balancer
+      const answers = await Promise.all(addresses.map((address) => address.answersWith200(path, signal)))
       const healthy = answers.filter(Boolean).length
-      const status = healthy === urls.length ? 'healthy' : healthy > 0 ? 'degraded' : 'unhealthy'
-      return { status, ok: healthy > 0, instances: urls.length, healthy_instances: healthy }
+      const status = healthy === addresses.length ? 'healthy' : healthy > 0 ? 'degraded' : 'unhealthy'
+      return { status, ok: healthy > 0, instances: addresses.length, healthy_instances: healthy }
     },
   }
 }

@@ -2,9 +2,10 @@ import httpProxy from '@fastify/http-proxy'
 import type { App } from '@knowalledge/service-kit'
 import type { FastifyReply } from 'fastify'
 import { upstreamError } from './errors.ts'
+import { type Forwarder, forClient } from './forwarder.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
-import type { Answer, Sending } from './sending.ts'
-import type { ServiceName, Upstreams } from './upstreams.ts'
+import type { ServiceName } from './load-balancer.ts'
+import type { LoadBalancers } from './upstreams.ts'
 
 interface ProxiedRoute {
   service: ServiceName
@@ -39,17 +40,18 @@ const routes: ProxiedRoute[] = [
 ]
 
 export interface ProxyOptions {
-  upstreams: Upstreams
-  sending: Sending
+  balancers: LoadBalancers
+  forwarder: Forwarder
   gatewaySecret: string | undefined
 }
 
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
-export function proxied(app: App, { upstreams, sending, gatewaySecret }: ProxyOptions): void {
+export function proxied(app: App, { balancers, forwarder, gatewaySecret }: ProxyOptions): void {
   for (const { service, method, prefix, path, endpoint } of routes) {
+    const balancer = balancers[service]
     app.register(httpProxy, {
-      upstream: `http://${service}`, // only a name: `undici` knows the instances
-      undici: sending.to(upstreams.all[service]),
+      upstream: balancer.urls[0] as string, // the balancer knows the others, and chooses
+      undici: forwarder.to(balancer),
       prefix,
       rewritePrefix: prefix,
       routes: [path],
@@ -59,30 +61,28 @@ export function proxied(app: App, { upstreams, sending, gatewaySecret }: ProxyOp
       handler: (request, reply, path, options) => {
         const { tenant } = request.caller
         if (tenant) request.outcome.tenant = tenant.id
-        return sending.forClient(reply, () => reply.from(path, options))
+        return reply.from(path, {
+          ...options,
+          rewriteRequestHeaders: (_request, given) => forClient(reply, requestHeaders(request, given, gatewaySecret)),
+        })
       },
       replyOptions: {
-        rewriteRequestHeaders: requestHeaders(gatewaySecret),
         rewriteHeaders: answerHeaders,
         retryDelay: () => null, // the default repeats a GET up to ten times on a 503
-        onResponse: (_request, reply, answer) => send(reply as FastifyReply, answer as unknown as UpstreamAnswer),
+        onResponse: (_request, reply, { stream }) => sendAnswer(reply as FastifyReply, stream),
         onError: (reply, { error }) => reply.send(upstreamError(service, error)),
       },
     })
   }
 }
 
-/** What reply-from hands over, whatever its types say. */
-interface UpstreamAnswer {
-  stream: Answer['body']
-}
-
-function send(reply: FastifyReply, { stream }: UpstreamAnswer): void {
+/** `body`: a Buffer, where the forwarder has read a small answer, or a stream. */
+function sendAnswer(reply: FastifyReply, body: unknown): void {
   // Set by reply-from when the answer came before all of an upload did. To close then would cost the client its answer:
   // what is left of the upload is dropped instead.
   if (reply.hasHeader('connection')) reply.removeHeader('connection')
   const isEventStream = String(reply.getHeader('content-type')).startsWith('text/event-stream')
   // Node keeps a head back until the first bytes of the body; Fastify has set the headers when it pipes.
   if (isEventStream) reply.raw.once('pipe', () => reply.raw.flushHeaders())
-  reply.send(stream)
+  reply.send(body)
 }

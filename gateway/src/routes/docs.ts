@@ -1,7 +1,7 @@
 import swaggerUi from '@fastify/swagger-ui'
 import type { App } from '@knowalledge/service-kit'
-import { request } from 'undici'
-import type { Upstream, Upstreams } from '../proxy/upstreams.ts'
+import type { LoadBalancer } from '../proxy/load-balancer.ts'
+import type { LoadBalancers } from '../proxy/upstreams.ts'
 
 /** The part of an OpenAPI document that is put together here. */
 export interface OpenapiDocument {
@@ -13,15 +13,15 @@ export interface OpenapiDocument {
  * The services' documents and the gateway's own as one: what a client can reach through the gateway. A service is asked
  * again when one of its instances has come or gone; one that is down keeps the paths it was last seen with.
  */
-export function createFleetOpenapi({ all }: Upstreams, own: () => OpenapiDocument) {
+export function createFleetOpenapi(balancers: LoadBalancers, own: () => OpenapiDocument) {
   const lastSeen = new Map<string, { paths: Record<string, unknown>; changes: number }>()
   return {
     async refresh(): Promise<void> {
       await Promise.all(
-        Object.values(all).map(async (upstream) => {
-          const { name, changes } = upstream
+        Object.values(balancers).map(async (balancer) => {
+          const { name, changes } = balancer
           if (changes > 0 && lastSeen.get(name)?.changes === changes) return
-          const paths = await learningPaths(upstream)
+          const paths = await learningPaths(balancer)
           if (paths) lastSeen.set(name, { paths, changes })
         }),
       )
@@ -39,10 +39,11 @@ export function createFleetOpenapi({ all }: Upstreams, own: () => OpenapiDocumen
 export type FleetOpenapi = ReturnType<typeof createFleetOpenapi>
 
 /** From the first instance that answers; a service's own probes are not for clients. */
-async function learningPaths({ urls }: Upstream): Promise<Record<string, unknown> | undefined> {
-  for (const url of urls) {
+async function learningPaths({ addresses }: LoadBalancer): Promise<Record<string, unknown> | undefined> {
+  for (const { pool } of addresses) {
     try {
-      const { statusCode, body } = await request(`${url}/openapi.json`, { signal: AbortSignal.timeout(1_000) })
+      const signal = AbortSignal.timeout(1_000)
+      const { statusCode, body } = await pool.request({ path: '/openapi.json', method: 'GET', signal })
       if (statusCode !== 200) {
         await body.dump()
         continue

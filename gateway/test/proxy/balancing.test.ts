@@ -5,7 +5,7 @@ import { buffer, text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
-import { createUpstreams } from '../../src/proxy/upstreams.ts'
+import { type Address, LoadBalancer } from '../../src/proxy/load-balancer.ts'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
 /** An instance that says its name and what it was sent, and on `/ready` what the test wants it to. */
@@ -31,7 +31,7 @@ async function becomes(ask: () => Promise<string>, names: string): Promise<strin
   return 'never'
 }
 
-t.test('an instance that is not ready is left out, and taken back when it is', async (t) => {
+t.test('an instance that is not ready is ejected, and gets requests again when it is', async (t) => {
   const [a, b] = [await instanceForTest(t, 'a'), await instanceForTest(t, 'b')]
   const { post } = await gatewayForTest(t, { TEXT_GENERATION_URL: `${a.url},${b.url}`, UPSTREAM_CHECK_MS: '20' })
   const ask = async () => (await post('/api/create_subtopics', '')).text()
@@ -127,17 +127,17 @@ t.test('the least busy instance is asked, in turn among equals', async (t) => {
 
 t.test('who refused is tried again after five seconds, also where nobody watches /ready', async (t) => {
   let nowMs = 0
-  const urls = { TEXT_GENERATION_URL: 'http://a,http://b', VISION_URL: 'http://c', IMAGE_GENERATION_URL: 'http://d' }
-  const upstream = createUpstreams(urls, () => nowMs).all['text-generation']
-  const next = () => upstream.next([])?.url
-  upstream.next([])?.leaveOut()
+  const urls = ['http://a', 'http://b']
+  const balancer = new LoadBalancer({ name: 'vision', urls, timeoutMs: 1_000, clock: () => nowMs })
+  t.teardown(() => balancer.destroy())
+  const next = () => balancer.choose([])?.url
+  balancer.eject(balancer.choose([]) as Address)
   t.same([next(), next()], ['http://b', 'http://b'])
   nowMs = 4_999
   t.equal(next(), 'http://b')
   nowMs = 5_000
   t.equal(next(), 'http://a')
-  const tried = [upstream.next([]), upstream.next([])].flatMap((instance) => instance ?? [])
-  t.equal(upstream.next(tried), undefined, 'no instance twice for one request')
+  t.equal(balancer.choose(balancer.addresses), undefined, 'no address twice for one request')
 })
 
 /** A server that takes no connection and refuses none: it does not run, and as many wait as its backlog holds. */

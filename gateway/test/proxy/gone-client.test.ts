@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { type App, HttpError } from '@knowalledge/service-kit'
 import t from 'tap'
-import { Sending } from '../../src/proxy/sending.ts'
-import { createUpstreams } from '../../src/proxy/upstreams.ts'
+import { Forwarder, forClient } from '../../src/proxy/forwarder.ts'
+import { LoadBalancer } from '../../src/proxy/load-balancer.ts'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
 t.test(
@@ -31,16 +31,13 @@ t.test('a client that has left while its body was read is not asked for', async 
     calls++
     response.end('{}')
   })
-  const urls = { TEXT_GENERATION_URL: service, VISION_URL: service, IMAGE_GENERATION_URL: service }
-  const sending = new Sending({ timeoutMs: 5_000, maxInFlight: 0, shed: () => new HttpError('overloaded', 'Full.') })
-  t.teardown(() => sending.close())
-  const send = sending.to(createUpstreams(urls).all.vision).request as unknown as (
-    options: { path: string; method: string; headers: object },
-    answered: () => void,
-  ) => void
+  const balancer = new LoadBalancer({ name: 'vision', urls: [service], timeoutMs: 5_000 })
+  t.teardown(() => balancer.destroy())
+  const sender = new Forwarder({ maxInFlight: 0, shed: () => new HttpError('overloaded', 'Full.') }).to(balancer)
   const ask = (client: PassThrough) =>
     new Promise<void>((resolve) => {
-      sending.forClient({ raw: client } as never, () => send({ path: '/', method: 'GET', headers: {} }, resolve))
+      const headers = forClient({ raw: client } as never, {})
+      sender.request({ path: '/', method: 'GET', headers }, () => resolve())
     })
   const gone = new PassThrough()
   gone.destroy()

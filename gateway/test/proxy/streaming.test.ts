@@ -194,10 +194,12 @@ t.test('a stream of events takes no place in flight: clients may wait in line fo
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('event: waiting\ndata: {}\n\n')
   })
   const { url } = await gatewayForTest(t, { TEXT_GENERATION_URL, MAX_IN_FLIGHT: '1' })
+  const leaving = new AbortController()
   const post = (headers: Record<string, string> = {}) =>
     fetch(`${url}/api/create_subtopics`, {
       method: 'POST',
       body: '{}',
+      signal: leaving.signal,
       headers: { 'content-type': 'application/json', ...headers },
     })
   for (const _ of [1, 2, 3]) {
@@ -207,4 +209,5 @@ t.test('a stream of events takes no place in flight: clients may wait in line fo
   }
   t.equal((await post()).status, 200)
   t.equal((await post()).status, 200, 'and its end gives no place back twice')
+  leaving.abort() // the gateway closes when its last request is over
 })

@@ -1,4 +1,5 @@
 export { type EndedCommand, runCommand, runKeys } from './command.ts'
+export { dnsServerForTest, type TestDnsServer } from './dns.ts'
 export { emulatorForTest, type TestEmulator } from './emulator.ts'
 export { type FaultMode, type FaultProxy, faultProxyForTest } from './fault-proxy.ts'
 export { freePort, freePortsInARow } from './free-port.ts'
