@@ -1,46 +1,58 @@
-# syntax=docker/dockerfile:1
-# One file for everything that is deployed: docker build --build-arg APP=vision -t knowalledge/vision .
-# APP: gateway, text-generation, vision, image-generation or emulator (for development; never put it before real users).
+# One file for everything that is deployed, and one build stage for all of it: docker compose --profile demo build
+# One image: docker build --target vision -t knowalledge/vision .
+# Targets: gateway, text-generation, vision, image-generation and emulator (for development; never put it before real users).
 # NODE_IMAGE: by digest (node@sha256:…) to pin what you have scanned.
-ARG APP=gateway
 ARG NODE_IMAGE=node:24-slim
+ARG APP=gateway
 
-FROM ${NODE_IMAGE} AS gateway
-ENV DIR=gateway PORT=5000 HEALTH_PATH=/health
-
-FROM ${NODE_IMAGE} AS text-generation
-ENV DIR=services/text-generation PORT=5001 HEALTH_PATH=/health
-
-FROM ${NODE_IMAGE} AS vision
-ENV DIR=services/vision PORT=5002 HEALTH_PATH=/health
-
-FROM ${NODE_IMAGE} AS image-generation
-ENV DIR=services/image-generation PORT=5003 HEALTH_PATH=/health
-
-FROM ${NODE_IMAGE} AS emulator
-ENV DIR=packages/gemini-emulator PORT=5004 HEALTH_PATH=/emulator/counters
-
-# Takes what this one app needs to run, and leaves the workspace as it is laid out: Node strips no types below a
-# node_modules folder, so our packages must stay links to folders outside of it (docs/adr/0070, and why not `pnpm deploy`).
-FROM ${APP} AS install
+FROM ${NODE_IMAGE} AS build
 WORKDIR /workspace
+COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
+RUN npx --yes pnpm@12 fetch --prod
 COPY . .
-RUN --mount=type=cache,target=/root/.local/share/pnpm/store \
-    npx --yes pnpm@12 install --frozen-lockfile --prod --filter-prod "{./$DIR}..." \
- && npx --yes pnpm@12 --recursive --filter-prod "{./$DIR}..." --config.verify-deps-before-run=false \
-      exec sh -c 'to="/image${PWD#/workspace}" && mkdir -p "$to" && cp -R -P . "$to"' \
- && mkdir /image/node_modules \
- && mv node_modules/.pnpm /image/node_modules/ \
- && ln -s "$DIR/src/server.ts" /image/server.ts
+RUN npx --yes pnpm@12 install --prod --offline --frozen-lockfile && node scripts/bundle.ts /image
 
-FROM ${APP}
-ENV NODE_ENV=production HOST=0.0.0.0
+# What every image has in common: Node, and nothing that installs packages.
+FROM ${NODE_IMAGE} AS slim
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/np* /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn* \
+      /usr/bin/apt* /usr/lib/apt /var/lib/apt /var/cache/apt /usr/bin/dpkg*
+
+FROM scratch AS runtime
+COPY --from=slim / /
+# One arena for malloc: each further one keeps some MB that it does not use.
+ENV NODE_ENV=production HOST=0.0.0.0 MALLOC_ARENA_MAX=1 PATH=/usr/local/bin:/usr/bin:/bin
 WORKDIR /app
-COPY --from=install /image ./
 # By number, so that Kubernetes can see that it is not root. Nothing is written to disk: run it with --read-only.
 USER 1000:1000
-EXPOSE ${PORT}
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}${process.env.HEALTH_PATH}`).then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "server.ts"]
+CMD ["node", "server.js"]
+
+FROM runtime AS text-generation
+ENV PORT=5001 HEALTH_PATH=/health
+EXPOSE 5001
+COPY --from=build /image/text-generation ./
+
+FROM runtime AS vision
+ENV PORT=5002 HEALTH_PATH=/health
+EXPOSE 5002
+COPY --from=build /image/vision ./
+
+FROM runtime AS image-generation
+ENV PORT=5003 HEALTH_PATH=/health
+EXPOSE 5003
+COPY --from=build /image/image-generation ./
+
+FROM runtime AS emulator
+ENV PORT=5004 HEALTH_PATH=/emulator/counters
+EXPOSE 5004
+COPY --from=build /image/emulator ./
+
+FROM runtime AS gateway
+ENV PORT=5000 HEALTH_PATH=/health
+EXPOSE 5000
+COPY --from=build /image/gateway ./
+
+# For those who name the image by a build argument: docker build --build-arg APP=vision .
+FROM ${APP}

@@ -9,7 +9,7 @@ import { validate } from 'dockerfile-utils'
 import t, { type Test } from 'tap'
 import { addressesOf, composeConfig, containerForTest, healthOf } from './compose.ts'
 import { post } from './fleet.ts'
-import { type Image, imageForTest } from './images.ts'
+import { imagesForTest } from './images.ts'
 
 const settings = { gateway, 'text-generation': textGeneration, vision, 'image-generation': imageGeneration }
 const own = { ...settings, emulator: undefined }
@@ -98,7 +98,7 @@ t.test(
   async (t) => {
     const run = (env: Record<string, string>) => {
       const { command = [], environment } = composeConfig({ env }).services['text-generation'] ?? {}
-      const [shell = '', ...rest] = command.map((part) => part.replace('exec node server.ts', 'env'))
+      const [shell = '', ...rest] = command.map((part) => part.replace('exec node server.js', 'env'))
       return spawnSync(shell, rest, { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' })
     }
     const started = (env: Record<string, string>) => {
@@ -150,7 +150,7 @@ t.test('the Dockerfile has no fault that its language knows', async (t) => {
 t.test('the fleet of the demo answers, from the images and with the commands that Compose names', async (t) => {
   const compose = composeConfig({ profile: 'demo' })
   const addresses = await addressesOf(compose, ports)
-  const images = await imagesForTest(t)
+  const imageOf = await imagesForTest(t)
   const redis = await redisServerForTest(t, compose.services.redis?.command?.slice(1))
   const cache = await redisServerForTest(t, compose.services['redis-cache']?.command?.slice(1))
   for (const [server, policy, appendonly] of [
@@ -163,8 +163,8 @@ t.test('the fleet of the demo answers, from the images and with the commands tha
   addresses.set('redis:6379', redis.port).set('redis-cache:6379', cache.port)
 
   const start = async (name: string) => {
-    const [image, service] = [images[name], compose.services[name]]
-    if (!image || !service) throw new Error(`no ${name}`)
+    const [image, service] = [imageOf(name), compose.services[name]]
+    if (!service) throw new Error(`no ${name}`)
     const isOne = new RegExp(`^(knowalledge-)?${name}(-\\d+)?:`)
     const hosts = [...addresses].filter(([host]) => isOne.test(host))
     return await Promise.all(hosts.map(([, port]) => containerForTest(t, { image, service, addresses, port })))
@@ -183,7 +183,7 @@ t.test('the fleet of the demo answers, from the images and with the commands tha
     ],
   )
   for (const [name, [first]] of Object.entries(running))
-    if (first) t.equal(await healthOf(images[name] as Image, first), 0, `${name} is healthy by its own check`)
+    if (first) t.equal(await healthOf(imageOf(name), first), 0, `${name} is healthy by its own check`)
 
   const edge = await nginxForTest(t, { gateways: running.gateway?.map(({ url }) => url) ?? [] })
   await fourRoutes(t, edge.url)
@@ -198,22 +198,9 @@ t.test('the fleet of the demo answers, from the images and with the commands tha
 
   for (const [name, [first]] of Object.entries(running)) {
     t.equal(await first?.stop(), 0, `${name} stops on SIGTERM`)
-    if (first) t.equal(await healthOf(images[name] as Image, first), 1, `${name} is then unhealthy`)
+    if (first) t.equal(await healthOf(imageOf(name), first), 1, `${name} is then unhealthy`)
   }
 })
-
-async function imagesForTest(t: Test): Promise<Record<string, Image>> {
-  const apps = Object.keys(own)
-  const images: Record<string, Image> = {}
-  const next = async (): Promise<void> => {
-    const app = apps.shift()
-    if (app === undefined) return
-    images[app] = await imageForTest(t, app)
-    await next()
-  }
-  await Promise.all([next(), next()])
-  return images
-}
 
 async function fourRoutes(t: Test, url: string): Promise<void> {
   const subtopics = await post(`${url}/api/create_subtopics`, { topic: 'Containers' })

@@ -13,7 +13,7 @@ const readOnly = 'NODE_OPTIONS=--permission --allow-fs-read=* --allow-addons --a
 
 export interface ComposeService {
   image: string
-  build?: { args: { APP: string } }
+  build?: { target: string }
   command?: string[]
   entrypoint?: string[]
   environment?: Record<string, string>
@@ -78,8 +78,8 @@ export async function containerForTest(
     [...addresses].reduce((led, [name, own]) => led.replaceAll(`//${name}`, `//127.0.0.1:${own}`), text)
   const given = Object.entries({ ...image.env, ...service.environment }).map(([name, value]) => [name, lead(value)])
   const env = {
-    PATH: process.env.PATH,
     ...Object.fromEntries(given),
+    PATH: process.env.PATH, // of this machine: the pinned Node
     HOST: '127.0.0.1',
     PORT: String(port),
     REDIS_HOST: '127.0.0.1', // CACHE_REDIS_URL was led there above

@@ -9,7 +9,7 @@ import { runKeysCommand } from './keys-command.ts'
 /** A person waits for this one, longer than a request would. */
 const commandTimeoutMs = 5_000
 
-/** `npm run keys -- …`; in an image, `node gateway/src/cli/keys.ts …`. The key goes to stdout, what is told of it to stderr. */
+/** `npm run keys -- …`; in an image, `node keys.js …`. The key goes to stdout, what is told of it to stderr. */
 async function main(): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile() // as `start` of service-kit
   const command = parseKeysCommand(process.argv.slice(2))
