@@ -117,8 +117,9 @@ t.test('a grant is recognised on its way from Redis, a refusal and a heartbeat a
     if (isGrant(reply, request)) grants += 1
   }
   const config = loadConfig({ REDIS_URL: redis.urlFor('one'), QUOTA_RPM: '1', QUOTA_NEW_POOL: 'open' })
-  const { quota, close } = await openBackends(config, createLogger({ level: 'silent' }))
+  const { pools, close } = await openBackends(config, createLogger({ level: 'silent' }))
   t.teardown(close)
+  const [{ quota }] = pools
   const request = { requests: 1, tokens: 1, priority: 'interactive' } as const
   const connected = replies
   t.equal((await quota.reserve(request)).granted, true)

@@ -106,7 +106,8 @@ async function instanceForTest(t: Test, redis: TestRedisServer, GEMINI_BASE_URL:
   })
   const logger = createLogger({ level: 'silent', pretty: false })
   const backends = await openBackends(config, logger)
-  const { quota } = backends
+  const [pool] = backends.pools
+  const { quota } = pool
   let held = Promise.resolve()
   let letGo = () => {}
   const reserve: typeof quota.reserve = async (request) => {
@@ -120,7 +121,7 @@ async function instanceForTest(t: Test, redis: TestRedisServer, GEMINI_BASE_URL:
     pause: (pause: Parameters<typeof quota.pause>[0]) => quota.pause(pause),
     close: () => quota.close(),
   }
-  const app = await buildApp({ config, backends: { ...backends, quota: holdable }, logger })
+  const app = await buildApp({ config, backends: { ...backends, pools: [{ ...pool, quota: holdable }] }, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()

@@ -54,7 +54,7 @@ await start(async () => {
       IMAGE_GENERATION_URL: imageGeneration,
     },
     cache: backends.cache,
-    quota: backends.quota,
+    pools: backends.pools,
     requestCounts: { redis, onFault: faultsOf('rate limits') },
     checks: gatewayChecks,
     redisCircuit: backends.redisCircuit,

@@ -1,6 +1,5 @@
 import { errorStatus } from '@knowalledge/generation/errors'
 import { type CircuitState, createMetrics } from '@knowalledge/metrics'
-import type { QuotaClient } from '@knowalledge/quota-client'
 import type { ResponseCache } from '@knowalledge/response-cache'
 import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } from '@knowalledge/service-kit'
 import { bodyLimits } from './admission/body-limits.ts'
@@ -28,14 +27,14 @@ import { createLoadBalancers, upstreams } from './proxy/upstreams.ts'
 import { admin } from './routes/admin.ts'
 import { createFleetOpenapi, docs, type OpenapiDocument } from './routes/docs.ts'
 import { health } from './routes/health.ts'
-import { quotaStats } from './routes/quota-stats.ts'
+import { quotaStats, type StatsPool } from './routes/quota-stats.ts'
 
 export interface GatewayOptions {
   config: Config
   /** Only emptied here. */
   cache: Pick<ResponseCache, 'invalidateTags'>
   /** Only read here: for the statistics and the gauges. */
-  quota: Pick<QuotaClient, 'usage'>
+  pools: readonly [StatsPool, ...StatsPool[]]
   /** Where all gateways count their clients' requests together; without Redis each counts its own. */
   requestCounts: Pick<RequestCountsOptions, 'redis' | 'onFault'>
   /** For `/api/ready`: of Redis and the quota. */
@@ -54,7 +53,7 @@ const checkTimeoutMs = 2_000
 
 /** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
 export async function buildApp(options: GatewayOptions): Promise<App> {
-  const { config, cache, quota, redisCircuit, logger } = options
+  const { config, cache, pools, redisCircuit, logger } = options
   const balancers = createLoadBalancers(config)
   const services = serviceChecks(balancers, '/ready')
   const checks = { ...options.checks, services: anyService(services), ...services }
@@ -64,7 +63,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     logger,
     metrics: createMetrics({ errorTypes: Object.keys(errorStatus) }),
     checks,
-    quota: () => quota.usage(),
+    quotaPools: pools.map(({ name, quota }) => ({ name, usage: () => quota.usage() })),
     redisCircuit,
     ownOpenapiRoute: false,
     trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
@@ -99,7 +98,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     reuseMs: 1_000,
   })
   health(app, { checks: serviceChecks(balancers, '/health'), timeoutMs: checkTimeoutMs })
-  quotaStats(app, { quota })
+  quotaStats(app, { pools })
   if (config.ADMIN_TOKEN !== undefined)
     admin(app, { token: config.ADMIN_TOKEN, failedLogins: failedLogins('token'), cache })
   const forwarder = new Forwarder({ maxInFlight: config.MAX_IN_FLIGHT, shed })

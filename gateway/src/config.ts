@@ -1,4 +1,6 @@
 import { isIP } from 'node:net'
+import { modelFaults, modelSettings } from '@knowalledge/generation/models'
+import { poolFaults, poolSettings } from '@knowalledge/generation/pools'
 import { quotaSettings } from '@knowalledge/generation/quota'
 import { redisSettings } from '@knowalledge/redis-kit'
 import { type Environment, readEnvironment, serverSettings, setting } from '@knowalledge/service-kit'
@@ -57,12 +59,18 @@ export const settings = Type.Object({
   ...authSettings,
   ...redisSettings,
   ...quotaSettings,
+  ...modelSettings,
+  ...poolSettings,
 })
 export type Config = Readonly<Static<typeof settings>>
 
+function configFaults(read: Partial<Config>, env: Environment): string[] {
+  return [...authFaults(read, env), ...modelFaults(read), ...poolFaults(read)]
+}
+
 /** The only place where the gateway reads its environment. Throws EnvironmentError naming every fault. */
 export function loadConfig(env: Environment = process.env): Config {
-  return readEnvironment(settings, env, authFaults)
+  return readEnvironment(settings, env, configFaults)
 }
 
 const keysSettings = Type.Object(redisSettings)

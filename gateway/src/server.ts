@@ -1,5 +1,5 @@
-import { quotaChecks, quotaOptions, redisDisabled } from '@knowalledge/generation/quota'
-import { createQuotaClient } from '@knowalledge/quota-client'
+import { openPools } from '@knowalledge/generation/pools'
+import { quotaChecks, redisDisabled } from '@knowalledge/generation/quota'
 import { cacheRedisConfig, connectRedis, redisFaults } from '@knowalledge/redis-kit'
 import { createResponseCache } from '@knowalledge/response-cache'
 import { createLogger, serve, start, startTracing } from '@knowalledge/service-kit'
@@ -12,22 +12,22 @@ await start(async () => {
   const logger = createLogger({ level: config.LOG_LEVEL })
   const redis = await connectRedis(config, { log: logger })
   const faults = redisFaults(logger)
-  const quota = createQuotaClient({ redis, ...quotaOptions(config), role: 'observer', onFault: faults.of('quota') })
+  const { pools, close: closePools } = openPools(config, { redis, role: 'observer', faultsOf: faults.of })
   // Another connection, as it subscribes to what other instances say; only to empty the cache, so it holds nothing.
   const cacheRedis = await connectRedis(cacheRedisConfig(config), { log: logger })
   const cache = createResponseCache({ redis: cacheRedis, maxItems: 1, onFault: faults.of('cache') })
   const app = await buildApp({
     config,
     cache,
-    quota,
+    pools,
     requestCounts: { redis, onFault: faults.of('rate limits') },
-    checks: redis ? quotaChecks(quota, { isObserver: true }) : { redis: redisDisabled },
+    checks: redis ? quotaChecks(pools, { isObserver: true }) : { redis: redisDisabled },
     redisCircuit: redis && faults.circuit,
     identityBacking: redis && { redis, faultsOf: faults.of },
     logger,
   })
   app.addHook('onClose', async () => {
-    await Promise.all([quota.close(), cache.close(), stopTracing()])
+    await Promise.all([closePools(), cache.close(), stopTracing()])
     for (const connection of [redis, cacheRedis]) connection?.disconnect()
   })
   await serve(app, config)

@@ -52,11 +52,12 @@ export async function gatewayForTest(
   })
   const requestCounts = { redis: undefined, onFault: () => {} }
   const quota = createQuotaClient({ pool: 'test', limits: { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 } })
+  const pools: GatewayOptions['pools'] = [{ name: 'test', models: ['model'], quota }]
   const logged: LogLine[] = []
   const destination = { write: (line: string) => void logged.push(JSON.parse(line)) }
   const logger = createLogger({ level: 'info', pretty: false, destination })
   const cache = createResponseCache()
-  const app = await buildApp({ config, cache, quota, requestCounts, checks: { redis: redisDisabled }, logger, ...more })
+  const app = await buildApp({ config, cache, pools, requestCounts, checks: { redis: redisDisabled }, logger, ...more })
   prepare(app)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {

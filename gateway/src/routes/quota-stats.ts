@@ -18,6 +18,20 @@ const Line = Type.Object({
   }),
 })
 
+const Queue = Type.Object(
+  { interactive: Line, batch: Line },
+  { description: 'Calls that wait for their start: the explanations of presentations are batch calls' },
+)
+const Hold = Type.Union([Type.Object({ cause: Type.String(), ends_in_seconds: Type.Integer() }), Type.Null()], {
+  description: 'While the use of the last minute is uncertain no instance calls Gemini: why, and until when',
+})
+const Pause = Type.Union(
+  [Type.Object({ limit_type: Type.String(), resumes_in_seconds: Type.Integer() }), Type.Null()],
+  {
+    description: 'After a 429 of Gemini: nobody asks until it ends',
+  },
+)
+
 const Answer = Type.Object(
   {
     requests: Windows,
@@ -29,22 +43,34 @@ const Answer = Type.Object(
         description: 'True while Redis cannot be used: the figures are the last ones that were seen',
       }),
     }),
-    queue: Type.Object(
-      { interactive: Line, batch: Line },
-      { description: 'Calls that wait for their start: the explanations of presentations are batch calls' },
+    queue: Queue,
+    hold: Hold,
+    pause: Pause,
+    models: Type.Array(
+      Type.Object({
+        model: Type.String(),
+        pool: Type.String({ description: 'Models with the same pool share their quota' }),
+        requests: Windows,
+        tokens: Windows,
+        queue: Queue,
+        hold: Hold,
+        pause: Pause,
+      }),
+      { description: 'Each model and its quota; the figures outside are those of the best text model' },
     ),
-    hold: Type.Union([Type.Object({ cause: Type.String(), ends_in_seconds: Type.Integer() }), Type.Null()], {
-      description: 'While the use of the last minute is uncertain no instance calls Gemini: why, and until when',
-    }),
-    pause: Type.Union([Type.Object({ limit_type: Type.String(), resumes_in_seconds: Type.Integer() }), Type.Null()], {
-      description: 'After a 429 of Gemini: nobody asks until it ends',
-    }),
   },
   { description: 'What the whole fleet has used' },
 )
 
+/** A pool of quota and the models that share it; only read here. */
+export interface StatsPool {
+  name: string
+  models: readonly string[]
+  quota: Pick<QuotaClient, 'usage'>
+}
+
 /** `GET /api/quota/stats`: what the whole fleet has used of the shared quota. */
-export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usage'> }): void {
+export function quotaStats(app: App, { pools }: { pools: readonly [StatsPool, ...StatsPool[]] }): void {
   app.get(
     '/api/quota/stats',
     {
@@ -52,25 +78,37 @@ export function quotaStats(app: App, { quota }: { quota: Pick<QuotaClient, 'usag
       schema: { summary: 'Use of the shared quota', tags: ['operations'], response: { 200: Answer } },
     },
     async (_request, reply) => {
-      const { requests, tokens, pause, hold, degraded, instances, queue } = await quota.usage()
+      const [first, ...others] = pools
+      const [usage, ...usages] = await Promise.all([first.quota.usage(), ...others.map(({ quota }) => quota.usage())])
+      const { requests, tokens, degraded, instances } = usage
       const requestsToday = requests.perDay.current
       return reply.header('cache-control', 'no-store').send({
-        requests: { per_minute: shown(requests.perMinute), per_day: shown(requests.perDay) },
-        tokens: { per_minute: shown(tokens.perMinute), per_day: shown(tokens.perDay) },
+        ...figuresOf(usage),
         statistics: {
           average_tokens_per_request: requestsToday === 0 ? 0 : Math.round(tokens.perDay.current / requestsToday),
           instances,
           degraded,
         },
-        queue: { interactive: lineOf(queue.interactive), batch: lineOf(queue.batch) },
-        hold: hold && { cause: hold.cause, ends_in_seconds: Math.ceil(hold.endsInMs / 1000) },
-        pause: pause && {
-          limit_type: pause.limitType,
-          resumes_in_seconds: Math.max(0, Math.ceil((pause.untilMs - Date.now()) / 1000)),
-        },
+        models: pools.flatMap(({ name, models }, at) => {
+          const shown = figuresOf([usage, ...usages][at] ?? usage)
+          return models.map((model) => ({ model, pool: name, ...shown }))
+        }),
       })
     },
   )
+}
+
+function figuresOf({ requests, tokens, queue, hold, pause }: QuotaUsage) {
+  return {
+    requests: { per_minute: shown(requests.perMinute), per_day: shown(requests.perDay) },
+    tokens: { per_minute: shown(tokens.perMinute), per_day: shown(tokens.perDay) },
+    queue: { interactive: lineOf(queue.interactive), batch: lineOf(queue.batch) },
+    hold: hold && { cause: hold.cause, ends_in_seconds: Math.ceil(hold.endsInMs / 1000) },
+    pause: pause && {
+      limit_type: pause.limitType,
+      resumes_in_seconds: Math.max(0, Math.ceil((pause.untilMs - Date.now()) / 1000)),
+    },
+  }
 }
 
 function lineOf({ length, startsInMs }: QuotaUsage['queue'][Priority]) {

@@ -1,3 +1,4 @@
+import { createQuotaClient } from '@knowalledge/quota-client'
 import t from 'tap'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
@@ -22,6 +23,33 @@ t.test('quota stats show the four windows of the shared quota', async (t) => {
   const paused = (await (await fetch(`${url}/api/quota/stats`)).json()) as { pause: { resumes_in_seconds: number } }
   t.match(paused, { pause: { limit_type: 'rpm' } })
   t.ok(paused.pause.resumes_in_seconds > 25 && paused.pause.resumes_in_seconds <= 30)
+})
+
+t.test('quota stats show the pool of each model, and outside of them that of the best text model', async (t) => {
+  const limits = { rpm: 15, rpd: 1_500, tpm: 1_000_000, tpd: 50_000_000 }
+  const poolOf = (name: string, rpm: number, models = [name]) => {
+    const quota = createQuotaClient({ pool: name, limits: { ...limits, rpm } })
+    t.teardown(() => quota.close())
+    return { name, models, quota }
+  }
+  const pools = [poolOf('best', 15), poolOf('shared', 30, ['lite', 'painter'])] as const
+  const { url } = await gatewayForTest(t, {}, { pools })
+  await pools[1].quota.reserve({ requests: 2, tokens: 10, priority: 'interactive' })
+  await pools[1].quota.pause({ limitType: 'rpd' })
+  const stats = (await (await fetch(`${url}/api/quota/stats`)).json()) as { models: object[] }
+  t.match(stats, { requests: { per_minute: { current: 0, limit: 15 } }, pause: null })
+  const shared = { pool: 'shared', requests: { per_minute: { current: 2, limit: 30 } }, pause: { limit_type: 'rpd' } }
+  t.match(stats.models, [
+    {
+      model: 'best',
+      pool: 'best',
+      requests: { per_minute: { current: 0 } },
+      queue: { batch: { length: 0 } },
+      hold: null,
+    },
+    { model: 'lite', ...shared },
+    { model: 'painter', ...shared },
+  ])
 })
 
 t.test('quota stats show who waits in line, and when a call that came now would start', async (t) => {

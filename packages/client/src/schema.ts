@@ -330,4 +330,97 @@ export interface GetQuotaStatsAnswer {
     limit_type: string
     resumes_in_seconds: number
   } | null
+  /**
+   * Each model and its quota; the figures outside are those of the best text model
+   */
+  models: {
+    model: string
+    /**
+     * Models with the same pool share their quota
+     */
+    pool: string
+    requests: {
+      per_minute: {
+        current: number
+        limit: number
+        remaining: number
+        /**
+         * 0 to 100
+         */
+        percentage: number
+        resets_in_seconds: number
+      }
+      per_day: {
+        current: number
+        limit: number
+        remaining: number
+        /**
+         * 0 to 100
+         */
+        percentage: number
+        resets_in_seconds: number
+      }
+    }
+    tokens: {
+      per_minute: {
+        current: number
+        limit: number
+        remaining: number
+        /**
+         * 0 to 100
+         */
+        percentage: number
+        resets_in_seconds: number
+      }
+      per_day: {
+        current: number
+        limit: number
+        remaining: number
+        /**
+         * 0 to 100
+         */
+        percentage: number
+        resets_in_seconds: number
+      }
+    }
+    /**
+     * Calls that wait for their start: the explanations of presentations are batch calls
+     */
+    queue: {
+      interactive: {
+        /**
+         * Calls in line
+         */
+        length: number
+        /**
+         * When a call that came now would start; null: never, as the limits are too small
+         */
+        starts_in_seconds: number | null
+      }
+      batch: {
+        /**
+         * Calls in line
+         */
+        length: number
+        /**
+         * When a call that came now would start; null: never, as the limits are too small
+         */
+        starts_in_seconds: number | null
+      }
+    }
+    /**
+     * While the use of the last minute is uncertain no instance calls Gemini: why, and until when
+     */
+    hold: {
+      cause: string
+      ends_in_seconds: number
+    } | null
+    /**
+     * After a 429 of Gemini: nobody asks until it ends
+     */
+    pause: {
+      limit_type: string
+      resumes_in_seconds: number
+    } | null
+  }[]
 }

@@ -1,6 +1,5 @@
 import { createGemini, type Gemini } from '@knowalledge/gemini'
 import type { CircuitState } from '@knowalledge/metrics'
-import { createQuotaClient, type QuotaClient } from '@knowalledge/quota-client'
 import {
   cacheRedisConfig,
   connectRedis,
@@ -13,13 +12,19 @@ import { createResponseCache, type ResponseCache } from '@knowalledge/response-c
 import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
 import { type ClientBudget, createClientBudget } from './client-budget.ts'
 import { decodeError, encodeError } from './errors.ts'
+import { openPools, type QuotaPool } from './pools.ts'
 import { logHolds, quotaChecks, quotaOptions, redisDisabled } from './quota.ts'
 import type { ServiceConfig } from './settings.ts'
 
+/** A pool of quota, divided among clients. */
+export interface ServicePool extends QuotaPool {
+  budget: ClientBudget
+}
+
 /** What stands behind a service: the shared quota, the shared cache, and Google. */
 export interface Backends {
-  quota: QuotaClient
-  budget: ClientBudget
+  /** The one of the best text model first. */
+  pools: readonly [ServicePool, ...ServicePool[]]
   cache: ResponseCache
   gemini: Gemini
   /** For `/ready`. */
@@ -43,19 +48,23 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
     connectRedis(cacheRedisConfig(config), { log, commandTimeoutMs: cacheCommandTimeoutMs }),
   ])
   const faults = redisFaults(log)
-  const options = quotaOptions(config)
-  const quota = createQuotaClient({
+  const opened = openPools(config, {
     redis: quotaRedis,
-    ...options,
-    onFault: faults.of('quota'),
+    role: 'member',
+    faultsOf: faults.of,
     onHold: logHolds(log),
   })
-  const budget = createClientBudget({
-    redis: quotaRedis,
-    ...options,
-    sharePerDay: config.CLIENT_SHARE_PER_DAY,
-    onFault: faults.of('client budget'),
-  })
+  const shared = (pool: QuotaPool): ServicePool => {
+    const budget = createClientBudget({
+      redis: quotaRedis,
+      ...quotaOptions(config, pool),
+      sharePerDay: config.CLIENT_SHARE_PER_DAY,
+      onFault: faults.of('client budget'),
+    })
+    return { ...pool, budget }
+  }
+  const [first, ...others] = opened.pools
+  const pools = [shared(first), ...others.map(shared)] as const
   const cache = createResponseCache({
     redis: cacheRedis,
     ...cacheOptions(config),
@@ -69,12 +78,11 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
   })
   if (apiKey === undefined) log.warn('GEMINI_API_KEY is not set: every answer that is not cached will be a 503')
   return {
-    quota,
-    budget,
+    pools,
     cache,
     gemini,
     checks: {
-      ...(quotaRedis ? quotaChecks(quota, { isObserver: false }) : { redis: redisDisabled }),
+      ...(quotaRedis ? quotaChecks(pools, { isObserver: false }) : { redis: redisDisabled }),
       ...(cacheRedis && { cache: cacheCheck(() => faults.causeOf('cache')) }),
       gemini: geminiCheck(apiKey !== undefined),
     },
@@ -82,7 +90,7 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
     isCacheWritable: cacheRedis && (() => faults.causeOf('cache') === undefined),
     shared: { redis: quotaRedis, faultsOf: faults.of },
     async close() {
-      await Promise.all([quota.close(), cache.close(), gemini.close()])
+      await Promise.all([opened.close(), cache.close(), gemini.close()])
       for (const redis of [quotaRedis, cacheRedis]) redis?.disconnect()
     },
   }

@@ -1,4 +1,4 @@
-export { type Backends, openBackends } from './backends.ts'
+export { type Backends, openBackends, type ServicePool } from './backends.ts'
 export { contextOf } from './context.ts'
 export { documentWaiting } from './document-waiting.ts'
 export {

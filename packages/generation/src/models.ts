@@ -9,7 +9,7 @@ export const modelSettings = {
   GEMINI_IMAGE_MODEL: chain('Models that generate images', 'gemini-3.1-flash-image'),
 }
 
-type ModelConfig = Readonly<Record<keyof typeof modelSettings, string>>
+export type ModelConfig = Readonly<Record<keyof typeof modelSettings, string>>
 
 /** Models, best first: the next one is called when the one before has no quota or does not answer. */
 export type Chain = readonly [string, ...string[]]
@@ -34,10 +34,11 @@ export function modelFaults(config: Partial<ModelConfig>): string[] {
   })
 }
 
-function namesIn(text: string): string[] {
+/** The names in a list separated by commas. */
+export function namesIn(text: string): string[] {
   return text.split(',').map((name) => name.trim())
 }
 
-function repeated(names: readonly string[]): string[] {
+export function repeated(names: readonly string[]): string[] {
   return [...new Set(names.filter((name, at) => names.indexOf(name) !== at))]
 }

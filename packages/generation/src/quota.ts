@@ -1,7 +1,9 @@
-import type { Hold, QuotaClient } from '@knowalledge/quota-client'
+import type { Hold, QuotaClient, QuotaHealth, QuotaLimits } from '@knowalledge/quota-client'
 import { remedyFor } from '@knowalledge/redis-kit'
 import { type Logger, type ReadyCheck, setting } from '@knowalledge/service-kit'
 import { type Static, Type } from 'typebox'
+
+export const largestLimits = { rpm: 1_000_000, rpd: 1_000_000_000, tpm: 1_000_000_000, tpd: 1_000_000_000_000 } as const
 
 export const quotaSettings = {
   QUOTA_POOL: Type.String({
@@ -10,10 +12,14 @@ export const quotaSettings = {
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
     expectation: '1 to 64 letters, digits, dots, dashes or underscores',
   }),
-  QUOTA_RPM: setting.wholeNumber('Requests in any minute', { default: 15, minimum: 1, maximum: 1_000_000 }),
-  QUOTA_RPD: setting.wholeNumber('Requests a day', { default: 1_500, minimum: 1, maximum: 1_000_000_000 }),
-  QUOTA_TPM: setting.wholeNumber('Tokens in any minute', { default: 1_000_000, minimum: 1, maximum: 1_000_000_000 }),
-  QUOTA_TPD: setting.wholeNumber('Tokens a day', { default: 50_000_000, minimum: 1, maximum: 1_000_000_000_000 }),
+  QUOTA_RPM: setting.wholeNumber('Requests in any minute', { default: 15, minimum: 1, maximum: largestLimits.rpm }),
+  QUOTA_RPD: setting.wholeNumber('Requests a day', { default: 1_500, minimum: 1, maximum: largestLimits.rpd }),
+  QUOTA_TPM: setting.wholeNumber('Tokens in any minute', {
+    default: 1_000_000,
+    minimum: 1,
+    maximum: largestLimits.tpm,
+  }),
+  QUOTA_TPD: setting.wholeNumber('Tokens a day', { default: 50_000_000, minimum: 1, maximum: largestLimits.tpd }),
   QUOTA_WINDOW_MS: setting.wholeNumber('Length of the minute; another than 60000 only where a test scales time', {
     default: 60_000,
     minimum: 1_000,
@@ -67,16 +73,17 @@ export const quotaSettings = {
 const schema = Type.Object(quotaSettings)
 export type QuotaConfig = Readonly<Static<typeof schema>>
 
-/** The settings as the quota-client takes them. Throws a RangeError for outage budgets that do not fit the limit. */
-export function quotaOptions(config: QuotaConfig) {
+/** The settings as the quota-client takes them. Throws a RangeError for outage budgets that do not fit the pool's limit. */
+export function quotaOptions(config: QuotaConfig, { key, limits }: { key: string; limits: QuotaLimits }) {
   const { QUOTA_OUTAGE_RPM: rpm, QUOTA_MAX_INSTANCES: maxInstances } = config
-  if (rpm > 0 && (maxInstances === 0 || rpm * maxInstances >= config.QUOTA_RPM))
+  const limit = key === config.QUOTA_POOL ? 'QUOTA_RPM' : `the RPM of ${key}`
+  if (rpm > 0 && (maxInstances === 0 || rpm * maxInstances >= limits.rpm))
     throw new RangeError(
-      `QUOTA_OUTAGE_RPM × QUOTA_MAX_INSTANCES must be above 0 and below QUOTA_RPM (${config.QUOTA_RPM}), not ${rpm} × ${maxInstances}`,
+      `QUOTA_OUTAGE_RPM × QUOTA_MAX_INSTANCES must be above 0 and below ${limit} (${limits.rpm}), not ${rpm} × ${maxInstances}`,
     )
   return {
-    pool: config.QUOTA_POOL,
-    limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, tpm: config.QUOTA_TPM, tpd: config.QUOTA_TPD },
+    pool: key,
+    limits,
     windowMs: config.QUOTA_WINDOW_MS,
     transitMs: config.QUOTA_TRANSIT_MS,
     safetyMargin: config.QUOTA_SAFETY_MARGIN,
@@ -91,41 +98,49 @@ export const redisDisabled: ReadyCheck = { required: false, check: async () => (
 
 /** For `/ready`: what the quota last saw of Redis, which is whether it takes writes, not only whether it answers. */
 export function quotaChecks(
-  quota: Pick<QuotaClient, 'health' | 'usage'>,
+  pools: readonly { name: string; quota: Pick<QuotaClient, 'health' | 'usage'> }[],
   { isObserver }: { isObserver: boolean },
 ): { redis: ReadyCheck; quota: ReadyCheck } {
   let reading: Promise<unknown> | undefined
   const health = async () => {
     // An observer has no heartbeats, and a member that has just started no answer yet. Both checks share one reading.
-    if (isObserver || quota.health().state === 'joining') {
-      reading ??= quota.usage().finally(() => {
+    const unknown = pools.filter(({ quota }) => isObserver || quota.health().state === 'joining')
+    if (unknown.length > 0) {
+      reading ??= Promise.all(unknown.map(({ quota }) => quota.usage())).finally(() => {
         reading = undefined
       })
       await reading
     }
-    return quota.health()
+    return pools.map(({ name, quota }) => ({ name, seen: quota.health() }))
   }
   return {
     redis: {
       required: false,
       async check() {
-        const seen = await health()
-        if (seen.state !== 'unavailable') return { status: 'healthy', ok: true }
-        return { status: seen.cause, ok: false, remedy: remedyFor(seen.cause) }
+        for (const { seen } of await health())
+          if (seen.state === 'unavailable') return { status: seen.cause, ok: false, remedy: remedyFor(seen.cause) }
+        return { status: 'healthy', ok: true }
       },
     },
     quota: {
       required: false,
       async check() {
-        const { state, ...details } = await health()
-        const shown =
-          'endsInMs' in details ? { cause: details.cause, ends_in_seconds: Math.ceil(details.endsInMs / 1000) } : {}
-        const instances =
-          'maxInstances' in details ? { instances: details.instances, max_instances: details.maxInstances } : {}
-        return { status: state, ok: state === 'serving', ...shown, ...instances }
+        const states = (await health()).map(({ name, seen }) => ({
+          ...checkOf(seen),
+          ...(pools.length > 1 && { pool: name }),
+        }))
+        return states.find(({ ok }) => !ok) ?? { status: 'serving', ok: true }
       },
     },
   }
+}
+
+function checkOf({ state, ...details }: QuotaHealth) {
+  const shown =
+    'endsInMs' in details ? { cause: details.cause, ends_in_seconds: Math.ceil(details.endsInMs / 1000) } : {}
+  const instances =
+    'maxInstances' in details ? { instances: details.instances, max_instances: details.maxInstances } : {}
+  return { status: state, ok: state === 'serving', ...shown, ...instances }
 }
 
 /** Logs each hold of the quota. */

@@ -52,7 +52,7 @@ export async function createGenerationApp(
 ): Promise<{ app: App; tools: GenerationTools }> {
   const { service, description, chain, operations, config, backends, logger } = options
   const models = chainsOf(config)[chain]
-  const { quota, budget, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
+  const { pools, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
   const metrics = createMetrics({ models, operations, errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service,
@@ -60,16 +60,15 @@ export async function createGenerationApp(
     logger,
     metrics,
     checks,
-    quota: () => quota.usage(),
+    quotaPools: pools.map(({ name, quota }) => ({ name, usage: () => quota.usage() })),
     cacheItems: () => cache.counts(),
     redisCircuit,
     isCacheWritable,
   })
   await app.register(utf8Json)
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
-  const pool = { quota, budget }
   const generation = createGeneration({
-    poolOf: () => pool,
+    poolOf: (model) => pools.find((pool) => pool.models.includes(model)) ?? pools[0],
     cache,
     metrics,
     timeoutMs: config.GEMINI_TIMEOUT_MS,

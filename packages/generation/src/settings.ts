@@ -3,6 +3,7 @@ import { type Environment, serverSettings, setting } from '@knowalledge/service-
 import { type Static, Type } from 'typebox'
 import { gatewaySecretFaults, gatewaySettings } from './gateway-headers.ts'
 import { modelFaults, modelSettings } from './models.ts'
+import { poolFaults, poolSettings } from './pools.ts'
 import { quotaSettings } from './quota.ts'
 
 const cacheSettings = {
@@ -80,6 +81,7 @@ export const serviceSettings = (defaultPort: number) =>
     ...waitSettings,
     ...redisSettings,
     ...quotaSettings,
+    ...poolSettings,
     ...cacheSettings,
   })
 
@@ -87,5 +89,5 @@ export type ServiceConfig = Readonly<Static<ReturnType<typeof serviceSettings>>>
 
 /** Faults between settings that are valid each by itself. */
 export function serviceFaults(read: Partial<ServiceConfig>, env: Environment): string[] {
-  return [...gatewaySecretFaults(read, env), ...modelFaults(read)]
+  return [...gatewaySecretFaults(read, env), ...modelFaults(read), ...poolFaults(read)]
 }

@@ -1,9 +1,14 @@
-import { readEnvironment } from '@knowalledge/service-kit'
+import { type Environment, readEnvironment } from '@knowalledge/service-kit'
 import t from 'tap'
 import { chainsOf, serviceFaults, serviceSettings } from '../src/index.ts'
+import { planPools } from '../src/pools.ts'
 import { quotaOptions } from '../src/quota.ts'
 
 const settings = serviceSettings(5001)
+const optionsFor = (env: Environment) => {
+  const config = readEnvironment(settings, env)
+  return quotaOptions(config, planPools(config)[0])
+}
 
 t.test('fills in the defaults of the contract', async (t) => {
   const config = readEnvironment(settings, {})
@@ -25,16 +30,16 @@ t.test('fills in the defaults of the contract', async (t) => {
 })
 
 t.test('outage budgets that leave nothing to share are rejected, with the names of their settings', async (t) => {
-  t.match(quotaOptions(readEnvironment(settings, {})), { windowMs: 60_000, transitMs: 500, newPool: 'hold' })
+  t.match(optionsFor({}), { windowMs: 60_000, transitMs: 500, newPool: 'hold' })
   const budget = { QUOTA_OUTAGE_RPM: '2', QUOTA_MAX_INSTANCES: '3' }
-  t.match(quotaOptions(readEnvironment(settings, budget)), { outage: { rpm: 2, maxInstances: 3 } })
+  t.match(optionsFor(budget), { outage: { rpm: 2, maxInstances: 3 } })
   for (const wrong of [{ QUOTA_OUTAGE_RPM: '5', QUOTA_MAX_INSTANCES: '3' }, { QUOTA_OUTAGE_RPM: '1' }])
-    t.throws(() => quotaOptions(readEnvironment(settings, wrong)), {
+    t.throws(() => optionsFor(wrong), {
       name: 'RangeError',
       message: /^QUOTA_OUTAGE_RPM × QUOTA_MAX_INSTANCES must be above 0 and below QUOTA_RPM \(15\), not/,
     })
   const scaled = { QUOTA_WINDOW_MS: '6000', QUOTA_TRANSIT_MS: '50', QUOTA_NEW_POOL: 'open' }
-  t.match(quotaOptions(readEnvironment(settings, scaled)), { windowMs: 6_000, transitMs: 50, newPool: 'open' })
+  t.match(optionsFor(scaled), { windowMs: 6_000, transitMs: 50, newPool: 'open' })
 })
 
 t.test('values that fit no quota are rejected, and a secret in a URL is not shown', async (t) => {

@@ -14,6 +14,7 @@ export type {
   MetricsPluginOptions,
   QuotaGauges,
   QuotaLimitType,
+  QuotaPoolReader,
   QuotaPriority,
   QuotaWindow,
   Validator,

@@ -28,35 +28,61 @@ export function httpInstruments(registry: Registry) {
   }
 }
 
+/** What each pool's gauges are named after `quota_` and `quota_pool_`. */
+const poolFigures = {
+  requests_current_minute: 'Fleet-wide requests in the sliding minute.',
+  requests_today: 'Fleet-wide requests of the quota day.',
+  tokens_current_minute: 'Fleet-wide tokens in the sliding minute.',
+  tokens_today: 'Fleet-wide tokens of the quota day.',
+  rpm_remaining: 'Requests left in the sliding minute.',
+  rpd_remaining: 'Requests left in the quota day.',
+  tpm_remaining: 'Tokens left in the sliding minute.',
+  tpd_remaining: 'Tokens left in the quota day.',
+  rpm_limit: 'Requests allowed in any minute.',
+  rpd_limit: 'Requests allowed in a quota day.',
+  tpm_limit: 'Tokens allowed in any minute.',
+  tpd_limit: 'Tokens allowed in a quota day.',
+  hold_seconds: 'Seconds until a hold of the shared quota ends; 0 without one.',
+}
+export type PoolFigure = keyof typeof poolFigures
+
 /** Gauges of the fleet-wide quota: the same figure on every instance, so dashboards take max, never sum. */
 export function quotaInstruments(registry: Registry) {
-  const gauge = (name: string, help: string) => absentGauge(registry, name, help)
+  const registers = [registry]
+  const figures = Object.entries(poolFigures) as [PoolFigure, string][]
+  const ofPools = figures.map(([name, help]) => {
+    return [
+      name,
+      new Gauge({ name: `quota_pool_${name}`, help: `By pool: ${help}`, labelNames: ['pool'], registers }),
+    ] as const
+  })
   return {
-    requestsMinute: gauge('quota_requests_current_minute', 'Fleet-wide requests in the sliding minute.'),
-    requestsDay: gauge('quota_requests_today', 'Fleet-wide requests of the quota day.'),
-    tokensMinute: gauge('quota_tokens_current_minute', 'Fleet-wide tokens in the sliding minute.'),
-    tokensDay: gauge('quota_tokens_today', 'Fleet-wide tokens of the quota day.'),
-    rpmRemaining: gauge('quota_rpm_remaining', 'Requests left in the sliding minute.'),
-    rpdRemaining: gauge('quota_rpd_remaining', 'Requests left in the quota day.'),
-    tpmRemaining: gauge('quota_tpm_remaining', 'Tokens left in the sliding minute.'),
-    tpdRemaining: gauge('quota_tpd_remaining', 'Tokens left in the quota day.'),
-    rpmLimit: gauge('quota_rpm_limit', 'Requests allowed in any minute.'),
-    rpdLimit: gauge('quota_rpd_limit', 'Requests allowed in a quota day.'),
-    tpmLimit: gauge('quota_tpm_limit', 'Tokens allowed in any minute.'),
-    tpdLimit: gauge('quota_tpd_limit', 'Tokens allowed in a quota day.'),
-    degraded: gauge('quota_degraded', '1 when the shared quota cannot be used, else 0.'),
-    holdSeconds: gauge('quota_hold_seconds', 'Seconds until a hold of the shared quota ends; 0 without one.'),
+    ofFirst: figures.map(([name, help]) => [name, absentGauge(registry, `quota_${name}`, help)] as const),
+    ofPools,
+    poolPause: new Gauge({
+      name: 'quota_pool_pause_seconds',
+      help: 'By pool: seconds until a pause that Gemini asked for ends; 0 without one.',
+      labelNames: ['pool'],
+      registers,
+    }),
+    poolQueueLength: new Gauge({
+      name: 'quota_pool_queue_length',
+      help: 'By pool: calls of the whole fleet that wait in line for their start.',
+      labelNames: ['pool', 'priority'],
+      registers,
+    }),
+    degraded: absentGauge(registry, 'quota_degraded', '1 when the shared quota cannot be used, else 0.'),
     queueLength: new Gauge({
       name: 'quota_queue_length',
       help: 'Calls of the whole fleet that wait in line for their start.',
       labelNames: ['priority'],
-      registers: [registry],
+      registers,
     }),
     holds: new Counter({
       name: 'quota_hold_seconds_total',
       help: 'Seconds for which the shared quota was put on hold, by cause, as this instance saw it.',
       labelNames: ['cause'],
-      registers: [registry],
+      registers,
     }),
   }
 }

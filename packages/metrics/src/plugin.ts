@@ -99,10 +99,10 @@ function remembered<T>(made: Map<string, T>, name: string, make: () => T): T {
 
 /** What is read when scraped, and not recorded when it happens. */
 function scrapeRefresh(options: MetricsPluginOptions): () => Promise<void> {
-  const { metrics, quota, cacheItems, redisCircuit, isCacheWritable } = options
+  const { metrics, quotaPools, cacheItems, redisCircuit, isCacheWritable } = options
   const items = cacheItemsGauge(metrics.registry)
   const writableGauge = redisCircuit && redisWritableGauge(metrics.registry)
-  const refreshQuota = quota && createQuotaRefresh(metrics.registry, quota)
+  const refreshQuota = quotaPools && createQuotaRefresh(metrics.registry, quotaPools)
   return async () => {
     const { degraded, writable } = (await refreshQuota?.()) ?? { degraded: false, writable: false }
     if (refreshQuota) writableGauge?.set({ store: 'quota' }, writable ? 1 : 0)

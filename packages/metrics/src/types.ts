@@ -112,12 +112,14 @@ export interface QuotaWindow {
   remaining: number
 }
 
-/** The fleet's shared quota as the gauges show it; quota-client's QuotaUsage is one. */
+/** A pool of the fleet's shared quota as the gauges show it; quota-client's QuotaUsage is one. */
 export interface QuotaGauges {
   requests: { perMinute: QuotaWindow; perDay: QuotaWindow }
   tokens: { perMinute: QuotaWindow; perDay: QuotaWindow }
   /** Nothing is granted until it ends. */
   hold: { endsInMs: number } | null
+  /** Of the provider; `untilMs` in milliseconds since the epoch, which may have passed. */
+  pause: { untilMs: number } | null
   /** Lengths of the holds seen since the start, by cause. */
   heldMs: Readonly<Record<string, number>>
   degraded: boolean
@@ -125,10 +127,19 @@ export interface QuotaGauges {
   queue: Readonly<Record<QuotaPriority, { length: number }>>
 }
 
+export interface QuotaPoolReader {
+  /** The label `pool`. */
+  name: string
+  usage(): Promise<QuotaGauges>
+}
+
 export interface MetricsPluginOptions {
   metrics: AppMetrics
-  /** Asked once per scrape, which waits at most 20 ms for it. Without it there are no quota gauges. */
-  quota?: (() => Promise<QuotaGauges>) | undefined
+  /**
+   * The quota's pools, each read once per scrape, which waits at most 20 ms for them. The gauges without a pool's name show the
+   * first one. Without any there are no quota gauges.
+   */
+  quotaPools?: readonly QuotaPoolReader[] | undefined
   /** Entries in this process's memory cache, read when scraped. */
   cacheItems?: (() => { memory: number }) | undefined
   /**

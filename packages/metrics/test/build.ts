@@ -5,6 +5,7 @@ import {
   type MetricsOptions,
   type MetricsPluginOptions,
   metricsPlugin,
+  type QuotaPoolReader,
 } from '../src/index.ts'
 
 interface TestContext {
@@ -21,12 +22,13 @@ export interface TestApp {
 /** An app with the plugin and one route, `POST /api/create_subtopics`. */
 export async function build(
   t: TestContext,
-  options: Omit<MetricsPluginOptions, 'metrics'> & MetricsOptions = {},
+  options: Omit<MetricsPluginOptions, 'metrics'> & MetricsOptions & { quota?: QuotaPoolReader['usage'] } = {},
 ): Promise<TestApp> {
   const metrics = createMetrics(options)
   const app = fastify()
   const { quota, cacheItems, redisCircuit, isCacheWritable } = options
-  await app.register(metricsPlugin, { metrics, quota, cacheItems, redisCircuit, isCacheWritable })
+  const quotaPools = options.quotaPools ?? (quota && [{ name: 'gemini', usage: quota }])
+  await app.register(metricsPlugin, { metrics, quotaPools, cacheItems, redisCircuit, isCacheWritable })
   app.post('/api/create_subtopics', { config: { endpoint: 'create_subtopics' } }, async () => ({ subtopics: [] }))
   t.teardown(() => app.close())
   return { app, metrics, scrape: async () => (await app.inject('/metrics')).body }

@@ -12,6 +12,7 @@ const usage: QuotaGauges = {
     perDay: { current: 90_000, limit: 50_000_000, remaining: 49_910_000 },
   },
   hold: null,
+  pause: null,
   heldMs: { empty: 0, restart: 0, clock: 0, configuration: 0 },
   degraded: false,
   queue: { interactive: { length: 0 }, batch: { length: 0 } },
@@ -179,4 +180,41 @@ t.test('the circuit over Redis is open while the quota is degraded or another cl
 t.test('without Redis there is no circuit to show', async (t) => {
   const { scrape } = await build(t, { quota: async () => usage })
   t.notMatch(await scrape(), 'circuit_breaker_state{')
+})
+
+t.test('shows each pool under its name, and the first one without a name as well', async (t) => {
+  const other: QuotaGauges = {
+    ...usage,
+    requests: { ...usage.requests, perDay: { current: 3_000, limit: 3_000, remaining: 0 } },
+    hold: { endsInMs: 2_500 },
+    pause: { untilMs: Date.now() + 3_600_000 },
+    queue: { interactive: { length: 4 }, batch: { length: 1 } },
+  }
+  const quotaPools = [
+    { name: 'best', usage: async () => usage },
+    { name: 'lite', usage: async () => other },
+  ]
+  const { scrape } = await build(t, { quotaPools })
+  const seen = samples(await scrape())
+  for (const [name, figure] of Object.entries(figures)) {
+    t.equal(seen.get(name), figure)
+    t.equal(seen.get(`${name.replace('quota_', 'quota_pool_')}{pool="best"}`), figure)
+  }
+  t.equal(seen.get('quota_pool_requests_today{pool="lite"}'), 3_000)
+  t.equal(seen.get('quota_pool_rpd_remaining{pool="lite"}'), 0)
+  t.equal(seen.get('quota_pool_hold_seconds{pool="lite"}'), 2.5)
+  t.equal(seen.get('quota_pool_pause_seconds{pool="best"}'), 0)
+  t.ok(Number(seen.get('quota_pool_pause_seconds{pool="lite"}')) > 3_500)
+  t.equal(seen.get('quota_pool_queue_length{pool="lite",priority="interactive"}'), 4)
+})
+
+t.test('a pool that cannot be read hides none of the others', async (t) => {
+  const quotaPools = [
+    { name: 'best', usage: () => Promise.reject(new Error('no')) },
+    { name: 'lite', usage: async () => usage },
+  ]
+  const { scrape } = await build(t, { quotaPools })
+  const seen = samples(await scrape())
+  t.equal(seen.get('quota_degraded'), 1)
+  t.equal(seen.get('quota_pool_rpm_limit{pool="lite"}'), 15)
 })

@@ -48,6 +48,8 @@ export interface QuotaClientOptions {
   newPool?: 'hold' | 'open'
   /** An `observer` only reads `usage`: it sends no heartbeats and is not counted. Default `member`. */
   role?: 'member' | 'observer'
+  /** After `close()` this member's limits stay in force for the length of a window, as if it had been killed. Default false. */
+  lingers?: boolean
   /** Most calls in line; batch calls may fill nine tenths of it. Default 10,000. */
   maxQueueLength?: number
   /** A part of the limits that each instance may use while Redis cannot be used. Default none. */

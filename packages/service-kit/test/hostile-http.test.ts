@@ -5,9 +5,6 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { createServiceApp } from '../src/index.ts'
 
-const window = { current: 0, limit: 1, remaining: 1 }
-const windows = { perMinute: window, perDay: window }
-
 async function listening(t: Test) {
   const logged: string[] = []
   const metrics = createMetrics()
@@ -17,14 +14,7 @@ async function listening(t: Test) {
     logger: pino({ level: 'error' }, { write: (line: string) => logged.push(line) }),
     metrics,
     checks: {},
-    quota: async () => ({
-      requests: windows,
-      tokens: windows,
-      hold: null,
-      heldMs: {},
-      degraded: false,
-      queue: { interactive: { length: 0 }, batch: { length: 0 } },
-    }),
+    quotaPools: [],
   })
   const failed = new Promise((resolve) => app.addHook('onError', async (_request, _reply, error) => resolve(error)))
   const wholeWhenAnswered: boolean[] = []

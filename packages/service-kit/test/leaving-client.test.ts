@@ -25,7 +25,6 @@ async function build(t: Test) {
     metrics,
     checks: {},
     answersEarly: true, // as the gateway does
-    quota: () => Promise.reject(new Error('not asked for here')),
   })
   app.post('/ask', async (asked, reply) => {
     asked.outcome.tenant = asked.headers['x-tenant']

@@ -16,6 +16,7 @@ const usage = {
   requests: { perMinute: window, perDay: window },
   tokens: { perMinute: window, perDay: window },
   hold: null,
+  pause: null,
   heldMs: {},
   degraded: false,
   queue: { interactive: { length: 0 }, batch: { length: 0 } },
@@ -29,7 +30,7 @@ async function build(t: Test, { checks = {}, failure }: { checks?: Record<string
     logger: pino({ level: 'debug' }, { write: (line: string) => logged.push(line) }),
     metrics: createMetrics(),
     checks,
-    quota: async () => usage,
+    quotaPools: [{ name: 'gemini', usage: async () => usage }],
   })
   app.post('/echo', { preValidation: trimTexts, schema: { body: Body } }, async (request) => request.body)
   app.get('/fail', async () => {

@@ -72,7 +72,7 @@ t.test('refusals, failures and poor answers are kept nowhere', async (t) => {
   t.equal(failed.statusCode, 502)
   t.equal(failed.headers['cache-control'], 'no-store')
 
-  await backends.quota.reserve({ requests: 13, tokens: 0, priority: 'interactive' })
+  await backends.pools[0].quota.reserve({ requests: 13, tokens: 0, priority: 'interactive' })
   const refused = await app.inject(subtopics)
   t.equal(refused.statusCode, 429)
   t.equal(refused.headers['cache-control'], 'no-store')

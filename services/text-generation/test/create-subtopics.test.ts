@@ -114,7 +114,7 @@ t.test('a Gemini that nobody answers for is a 503, and costs no quota', async (t
   const reply = await post(url, { topic: 'Photosynthesis' })
   t.equal(reply.statusCode, 503)
   t.match(reply.json(), { error: 'gemini_unavailable' })
-  t.equal((await backends.quota.usage()).requests.perMinute.current, 0)
+  t.equal((await backends.pools[0].quota.usage()).requests.perMinute.current, 0)
 })
 
 t.test('without an API key the error says so at once', async (t) => {
@@ -166,7 +166,7 @@ t.test('when a fresh answer cannot be had, the stale copy answers and says so', 
     t.same(reply.json(), { ...fresh, cached: true, from_fallback: true }, kind)
     emulator.faults.clear()
   }
-  t.ok((await backends.quota.usage()).pause, 'since the 429 Gemini is paused')
+  t.ok((await backends.pools[0].quota.usage()).pause, 'since the 429 Gemini is paused')
   t.match((await post(url, { topic: 'Light' })).json(), { from_fallback: true })
   const got = await app.inject('/api/subtopics?topic=Light')
   t.match(got.json(), { from_fallback: true })
@@ -212,7 +212,7 @@ t.test('X-Tenant is charged for the call; a malformed one is a 400', async (t) =
   const refused = await post('/api/create_subtopics', { topic: 'Light' }, { 'x-tenant': 'school-a;rpm=0' })
   t.equal(refused.statusCode, 429)
   t.match(refused.json(), { error: 'quota_exceeded', tenant: 'school-a' })
-  t.equal((await backends.quota.usage()).requests.perMinute.current, 0)
+  t.equal((await backends.pools[0].quota.usage()).requests.perMinute.current, 0)
   const bad = await post('/api/create_subtopics', { topic: 'Light' }, { 'x-tenant': 'school-a;rpm=many' })
   t.equal(bad.statusCode, 400)
   t.match(bad.json(), { error: 'invalid_input', message: /X-Tenant/ })

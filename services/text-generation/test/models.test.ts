@@ -51,3 +51,27 @@ t.test('a model that was shut down is followed by the next one', async (t) => {
   const { post } = await build(t, { GEMINI_TEXT_MODEL: 'gemini-2.0-flash,gemini-3.5-flash-lite' })
   t.match((await post('/api/create_subtopics', { topic: 'Light' })).json(), { model: next })
 })
+
+const byModel = { ...chain, QUOTA_SCOPE: 'model', QUOTA_MODEL_LIMITS: `${best}=2/2/1M/1M`, CLIENT_SHARE_PER_DAY: '1' }
+
+t.test('with a pool for each model the next one answers when the day of the best one is spent', async (t) => {
+  const { post, backends } = await build(t, byModel)
+  const models = []
+  for (const topic of ['Light', 'Sound', 'Heat', 'Time'])
+    models.push((await post('/api/create_subtopics', { topic })).headers['x-model'])
+  t.same(models, [best, best, next, next])
+  const spent = await Promise.all(
+    backends.pools.map(async ({ quota }) => (await quota.usage()).requests.perDay.current),
+  )
+  t.same(spent, [2, 2, 0], 'and the pool of images is another one')
+})
+
+t.test('a 429 of Gemini pauses its own model only', async (t) => {
+  const { post, emulator, backends } = await build(t, { ...chain, QUOTA_SCOPE: 'model' })
+  emulator.faults.add({ kind: '429_rpd', times: 1, match: { model: best } })
+  t.equal((await post('/api/create_subtopics', { topic: 'Light' })).headers['x-model'], next)
+  t.equal((await post('/api/create_subtopics', { topic: 'Sound' })).headers['x-model'], next)
+  const pauses = await Promise.all(backends.pools.map(async ({ quota }) => (await quota.usage()).pause?.limitType))
+  t.same(pauses, ['rpd', undefined, undefined])
+  t.equal(emulator.counters().byTask.text.refused + emulator.counters().byTask.text.admitted, 2)
+})

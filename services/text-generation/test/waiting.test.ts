@@ -139,11 +139,11 @@ t.test('a client that leaves gives up its places in line', async (t) => {
   const reader = answer.body?.getReader()
   for (let text = ''; !text.includes('event: waiting'); )
     text += new TextDecoder().decode((await reader?.read())?.value)
-  t.equal((await backends.quota.usage()).queue.batch.length, 3, 'a request has three places at a time')
+  t.equal((await backends.pools[0].quota.usage()).queue.batch.length, 3, 'a request has three places at a time')
   leaving.abort()
   await reader?.read().catch(() => {})
   for (;;) {
-    const { queue } = await backends.quota.usage()
+    const { queue } = await backends.pools[0].quota.usage()
     if (queue.batch.length === 0) break
     await new Promise((resolve) => setImmediate(resolve))
   }

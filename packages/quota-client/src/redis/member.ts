@@ -13,7 +13,7 @@ import { type Call, QuotaScript, type Reply } from './script.ts'
 /** Heartbeats in a row without an answer after which an open connection is given up. */
 const heartbeatsPerConnection = 3
 
-type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage'>
+type MemberOptions = Pick<QuotaClientOptions, 'role' | 'newPool' | 'onFault' | 'onHold' | 'outage' | 'lingers'>
 type Parts = Partial<Pick<Call, 'runs' | 'pause' | 'line'>> & { tenant?: Tenant | undefined }
 
 /**
@@ -172,7 +172,7 @@ export class Member {
     this.#timer?.cancel()
     if (this.#options.role === 'observer') return
     this.#redis.off('ready', this.#beatNow)
-    if (this.#unavailable !== undefined || this.#pool === undefined) return
+    if (this.#options.lingers || this.#unavailable !== undefined || this.#pool === undefined) return
     await this.#sendTenantsAdjustments().catch(() => {}) // what cannot be sent stays charged
     await this.call('leave').catch(() => {})
   }
