@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { buildApp as buildGateway } from '@knowalledge/gateway'
 import { loadConfig as loadGatewayConfig } from '@knowalledge/gateway/config'
 import { buildEmulator } from '@knowalledge/gemini-emulator'
-import { openBackends, type QuotaConfig } from '@knowalledge/generation'
+import { openBackends } from '@knowalledge/generation'
+import { type PoolConfig, type PoolPlan, planPools } from '@knowalledge/generation/pools'
 import { buildApp as buildImageGeneration } from '@knowalledge/image-generation'
 import { loadConfig as loadServiceConfig } from '@knowalledge/image-generation/config'
 import { createLogger, type Environment, serve, start, startTracing } from '@knowalledge/service-kit'
@@ -27,7 +28,7 @@ await start(async () => {
   const portAfter = (n: number) => (gatewayConfig.PORT === 0 ? 0 : gatewayConfig.PORT + n)
   const listen = (app: FastifyInstance, n: number) => app.listen({ host: gatewayConfig.HOST, port: portAfter(n) })
 
-  const emulator = hasApiKey(env) ? undefined : buildEmulator({ limits: emulatedLimits(gatewayConfig) })
+  const emulator = hasApiKey(env) ? undefined : buildEmulator(emulatedLimits(gatewayConfig))
   const emulatorUrl = emulator && (await listen(emulator, 4))
   const serviceEnv =
     emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' }
@@ -96,6 +97,13 @@ function hasApiKey(env: Environment): boolean {
 }
 
 /** The emulator refuses by itself what Google would, at the very limits that the quota is to keep. */
-function emulatedLimits(config: QuotaConfig) {
-  return { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, inputTpm: config.QUOTA_TPM }
+function emulatedLimits(config: PoolConfig) {
+  const limitsOf = ({ rpm, rpd, tpm }: PoolPlan['limits']) => ({ rpm, rpd, inputTpm: tpm })
+  const pools = planPools(config).flatMap(({ models, limits }) =>
+    models.map((model) => [model, limitsOf(limits)] as const),
+  )
+  return {
+    limits: { rpm: config.QUOTA_RPM, rpd: config.QUOTA_RPD, inputTpm: config.QUOTA_TPM },
+    modelLimits: Object.fromEntries(pools),
+  }
 }

@@ -56,10 +56,11 @@ function buildContext(options: EmulatorOptions, closing: AbortSignal): Context {
     limits: new Limits(limits, {
       windowMs: options.windowMs ?? 60_000,
       limitsPer: options.limitsPer ?? 'model',
+      modelLimits: options.modelLimits ?? {},
       dayTimeZone: options.dayTimeZone ?? 'America/Los_Angeles',
       clock,
     }),
-    faults: new FaultStore(),
+    faults: new FaultStore(clock),
     ledger: new Ledger(),
     closing,
   }

@@ -10,20 +10,30 @@ export interface FaultSubject {
 
 interface ActiveFault {
   state: FaultState
+  sinceMs: number
   random: Random
 }
 
 /** The faults that are set. `take` is synchronous, so `times: n` serves exactly n calls however many arrive at once. */
 export class FaultStore implements Faults {
+  readonly #clock: () => number
   #active: ActiveFault[] = []
   #nextId = 1
+
+  /** `clock`: milliseconds since the epoch. */
+  constructor(clock: () => number = Date.now) {
+    this.#clock = clock
+  }
 
   add(spec: FaultSpec): FaultState {
     if (spec.times !== undefined && spec.share !== undefined) {
       throw new RangeError('a fault has either times or share, not both')
     }
+    if (spec.everyMs !== undefined && spec.forMs === undefined) {
+      throw new RangeError('a fault with everyMs has forMs, too: how long each wave lasts')
+    }
     const state = { ...spec, id: this.#nextId++, served: 0 }
-    this.#active.push({ state, random: randomFrom(`fault ${spec.seed ?? 1}`) })
+    this.#active.push({ state, sinceMs: this.#clock(), random: randomFrom(`fault ${spec.seed ?? 1}`) })
     return { ...state }
   }
 
@@ -38,10 +48,10 @@ export class FaultStore implements Faults {
   /** Every delay that applies, and the first other fault that does. */
   take(subject: FaultSubject): FaultState[] {
     const taken: FaultState[] = []
-    for (const { state, random } of this.#active) {
+    for (const { state, sinceMs, random } of this.#active) {
       const alreadyFaulted = taken.some(({ kind }) => kind !== 'delay')
       if (alreadyFaulted && state.kind !== 'delay') continue
-      if (!matches(state, subject)) continue
+      if (!matches(state, subject) || !isOn(state, this.#clock() - sinceMs)) continue
       if (state.times !== undefined && state.served >= state.times) continue
       if (state.share !== undefined && random.next() >= state.share) continue
       state.served += 1
@@ -49,6 +59,13 @@ export class FaultStore implements Faults {
     }
     return taken
   }
+}
+
+function isOn(
+  { forMs = Number.POSITIVE_INFINITY, everyMs = Number.POSITIVE_INFINITY }: FaultSpec,
+  sinceMs: number,
+): boolean {
+  return sinceMs % everyMs < forMs
 }
 
 function matches({ match = {} }: FaultSpec, subject: FaultSubject): boolean {

@@ -7,7 +7,9 @@ export interface LimitVerdict {
   retryMs: number
 }
 
-export type LimitRules = Required<Pick<EmulatorOptions, 'windowMs' | 'limitsPer' | 'dayTimeZone' | 'clock'>>
+export type LimitRules = Required<
+  Pick<EmulatorOptions, 'windowMs' | 'limitsPer' | 'modelLimits' | 'dayTimeZone' | 'clock'>
+>
 
 interface AdmissionLog {
   /** Admitted calls of the last window, oldest first. */
@@ -19,6 +21,7 @@ interface AdmissionLog {
 /** Google's side of the quota, per model or for all together: a sliding-window log, so that it is exact and shares nothing with our client. */
 export class Limits {
   readonly #limits: EmulatorLimits
+  readonly #modelLimits: LimitRules['modelLimits']
   readonly #windowMs: number
   readonly #perProject: boolean
   readonly #clock: () => number
@@ -27,6 +30,7 @@ export class Limits {
 
   constructor(limits: EmulatorLimits, rules: LimitRules) {
     this.#limits = limits
+    this.#modelLimits = rules.modelLimits
     this.#windowMs = rules.windowMs
     this.#perProject = rules.limitsPer === 'project'
     this.#clock = rules.clock
@@ -37,13 +41,14 @@ export class Limits {
   admit(model: string, inputTokens: number): LimitVerdict | undefined {
     const nowMs = this.#clock()
     const log = this.#logAt(model, nowMs)
-    const { rpm, inputTpm, rpd } = this.#limits
+    const limits = { ...this.#limits, ...this.#modelLimits[model] }
+    const { rpm, inputTpm, rpd } = limits
     const tokens = log.recent.reduce((sum, call) => sum + call.inputTokens, 0)
     const violations: QuotaViolation[] = []
     if (log.today + 1 > rpd) violations.push({ limit: 'rpd', model, value: rpd })
     if (log.recent.length + 1 > rpm) violations.push({ limit: 'rpm', model, value: rpm })
     if (tokens + inputTokens > inputTpm) violations.push({ limit: 'inputTpm', model, value: inputTpm })
-    if (violations.length > 0) return { violations, retryMs: this.#retryMs(log, inputTokens, nowMs) }
+    if (violations.length > 0) return { violations, retryMs: this.#retryMs(log, { inputTokens, nowMs, limits }) }
     log.recent.push({ atMs: nowMs, inputTokens })
     log.today += 1
     return undefined
@@ -63,10 +68,13 @@ export class Limits {
     return log
   }
 
-  #retryMs(log: AdmissionLog, inputTokens: number, nowMs: number): number {
+  #retryMs(
+    log: AdmissionLog,
+    { inputTokens, nowMs, limits }: { inputTokens: number; nowMs: number; limits: EmulatorLimits },
+  ): number {
     let count = log.recent.length
     let tokens = log.recent.reduce((sum, call) => sum + call.inputTokens, 0)
-    const fits = () => count + 1 <= this.#limits.rpm && tokens + inputTokens <= this.#limits.inputTpm
+    const fits = () => count + 1 <= limits.rpm && tokens + inputTokens <= limits.inputTpm
     for (const call of log.recent) {
       if (fits()) return Math.max(0, call.atMs + this.#windowMs - nowMs)
       count -= 1

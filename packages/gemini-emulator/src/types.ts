@@ -13,6 +13,8 @@ export interface EmulatorLimits {
 export interface EmulatorOptions {
   /** Defaults 15, 1,000,000 and 1,500; Infinity switches one off. */
   limits?: Partial<EmulatorLimits>
+  /** Limits of single models, where they are others. 0: the project has no access to it. */
+  modelLimits?: Readonly<Record<string, Partial<EmulatorLimits>>>
   /** Length of Google's minute in milliseconds. Default 60,000; tests scale it down. */
   windowMs?: number
   /** Whether each model has the limits for itself, as Google's have, or all of them together. Default model. */
@@ -55,6 +57,9 @@ export interface FaultSpec {
   /** For a share of the calls that match, 0..1, seeded. */
   share?: number
   seed?: number
+  /** Only for so many milliseconds after it was set; with `everyMs` again and again: waves. */
+  forMs?: number
+  everyMs?: number
   match?: FaultMatch
   /** For `delay`. */
   delayMs?: number

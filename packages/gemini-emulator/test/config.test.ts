@@ -25,6 +25,7 @@ t.test('takes every setting from the environment', (t) => {
     EMULATOR_RPM: '5',
     EMULATOR_INPUT_TPM: '1000',
     EMULATOR_RPD: '50',
+    EMULATOR_MODEL_LIMITS: 'lite=30/3K/1M/50M, closed=0/0/0',
     EMULATOR_WINDOW_MS: '6000',
     EMULATOR_LIMITS_PER: 'project',
     EMULATOR_LATENCY_MS: '20',
@@ -36,6 +37,10 @@ t.test('takes every setting from the environment', (t) => {
     logLevel: 'warn',
     emulator: {
       limits: { rpm: 5, inputTpm: 1000, rpd: 50 },
+      modelLimits: {
+        lite: { rpm: 30, inputTpm: 1_000_000, rpd: 3_000 },
+        closed: { rpm: 0, inputTpm: 0, rpd: 0 },
+      },
       windowMs: 6_000,
       limitsPer: 'project',
       latencyMs: 20,
@@ -54,6 +59,7 @@ t.test('names every fault in one message', (t) => {
     EMULATOR_LATENCY_MS: '1.5',
     EMULATOR_WINDOW_MS: '0',
     EMULATOR_LIMITS_PER: 'key',
+    EMULATOR_MODEL_LIMITS: 'lite=30/3000',
   }
   t.throws(() => loadConfig(env), { name: 'ConfigError' })
   for (const name of Object.keys(env)) t.throws(() => loadConfig(env), { message: new RegExp(`- ${name} must be`) })

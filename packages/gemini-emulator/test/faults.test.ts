@@ -201,3 +201,42 @@ t.test('faults are set, listed and cleared over HTTP, and nonsense is refused', 
   t.equal((await control('POST', 'faults', { kind: '500', times: 1, share: 0.5 })).statusCode, 400)
   for (const kind of FAULT_KINDS) t.equal((await control('POST', 'faults', { kind })).statusCode, 201, kind)
 })
+
+t.test('a fault with a time ends by itself, comes again in waves, and hits its own model only', async (t) => {
+  let nowMs = Date.UTC(2026, 0, 10)
+  const { app, post } = build(t, { clock: () => nowMs, limits: { rpm: Infinity } })
+  const statuses = async () => {
+    const models = [TEXT_MODEL, 'gemini-3.5-flash-lite']
+    const answers = models.map((model) => post(`${model}:generateContent`, contents('Topic: Rome')))
+    return (await Promise.all(answers)).map(({ status }) => status)
+  }
+  app.emulator.faults.add({ kind: '503', forMs: 10_000, everyMs: 60_000, match: { model: TEXT_MODEL } })
+  for (const [afterMs, expected] of [
+    [0, 503],
+    [9_999, 503],
+    [1, 200],
+    [49_999, 200],
+    [1, 503],
+    [10_000, 200],
+  ] as const) {
+    nowMs += afterMs
+    t.same(await statuses(), [expected, 200])
+  }
+  app.emulator.faults.clear()
+  app.emulator.faults.add({ kind: '503', forMs: 10_000 })
+  t.same(await statuses(), [503, 503])
+  nowMs += 60_000
+  t.same(await statuses(), [200, 200])
+  t.throws(() => app.emulator.faults.add({ kind: '503', everyMs: 1_000 }), RangeError)
+})
+
+t.test('a model without access says limit: 0, and one that was shut down is not found', async (t) => {
+  const { post } = build(t, { modelLimits: { [TEXT_MODEL]: { rpm: 0, inputTpm: 0, rpd: 0 } } })
+  const refused = await post(`${TEXT_MODEL}:generateContent`, contents('Topic: Rome'))
+  t.equal(refused.status, 429)
+  t.match(refused.json.error.message, /limit: 0, model: gemini-3.8-flash/)
+  const violations = refused.json.error.details.find((one: { violations?: object[] }) => one.violations).violations
+  for (const violation of violations) t.notOk('quotaValue' in violation)
+  t.equal((await post('gemini-3.5-flash-lite:generateContent', contents('Topic: Rome'))).status, 200)
+  t.equal((await post('gemini-2.0-flash:generateContent', contents('Topic: Rome'))).status, 404)
+})

@@ -12,6 +12,7 @@ function limitsWithClock(
   const whole: LimitRules = {
     windowMs: 60_000,
     limitsPer: 'model',
+    modelLimits: {},
     dayTimeZone,
     clock: () => clock.nowMs,
     ...rules,
@@ -62,6 +63,18 @@ t.test('keeps every model apart', (t) => {
   t.notOk(limits.admit('a', 1))
   t.notOk(limits.admit('b', 1))
   t.ok(limits.admit('a', 1))
+  t.end()
+})
+
+t.test('a model with limits of its own has those, and the others the common ones', (t) => {
+  const { clock, limits } = limitsWithClock({ rpm: 1 }, { modelLimits: { lite: { rpm: 2 }, closed: { rpd: 0 } } })
+  t.notOk(limits.admit('lite', 1))
+  clock.nowMs += 1_000
+  t.notOk(limits.admit('lite', 1))
+  t.match(limits.admit('lite', 1), { violations: [{ limit: 'rpm', value: 2 }], retryMs: 59_000 })
+  t.notOk(limits.admit('best', 1))
+  t.match(limits.admit('best', 1), { violations: [{ value: 1 }] })
+  t.match(limits.admit('closed', 1), { violations: [{ limit: 'rpd', value: 0 }] })
   t.end()
 })
 

@@ -13,7 +13,6 @@ export {
 export { createGeneration, type GenerationOptions } from './generation.ts'
 export { answerLearning } from './learning-reply.ts'
 export { type Chain, type Chains, chainsOf } from './models.ts'
-export type { QuotaConfig } from './quota.ts'
 export { answerKey } from './run.ts'
 export { Semaphore } from './semaphore.ts'
 export {
