@@ -59,7 +59,7 @@ await start(async () => {
     requestCounts: { redis, onFault: faultsOf('rate limits') },
     checks: gatewayChecks,
     redisCircuit: backends.redisCircuit,
-    identityBacking: redis && { redis, faultsOf },
+    identityStore: redis && { redis, onFault: faultsOf('keys and sessions') },
     logger,
   })
   // After the gateway's last request is answered nobody asks the others any more.

@@ -5,24 +5,21 @@ import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } f
 import { bodyLimits } from './admission/body-limits.ts'
 import { connectionLimits, serverOptions } from './admission/connection-limits.ts'
 import { FailedLogins } from './admission/failed-logins.ts'
-import { limitEachClient, limitInFlight } from './admission/in-flight.ts'
+import { limitEachAddress, limitEachClient } from './admission/in-flight.ts'
 import { overload } from './admission/overload.ts'
-import { rateLimits } from './admission/rate-limits.ts'
-import { RequestCounts, type RequestCountsOptions } from './admission/request-counts.ts'
-import { identifyBrowsers } from './auth/browsers.ts'
-import { callersByAddress } from './auth/caller.ts'
+import { type RateLimitOptions, rateLimits } from './admission/rate-limits.ts'
+import { clientAddress } from './auth/caller.ts'
 import { refuseOtherSites } from './auth/csrf.ts'
-import { createIdentity, type IdentityBacking } from './auth/identity.ts'
 import { withSecurity } from './auth/openapi.ts'
-import { sessionRoutes } from './auth/routes.ts'
+import { auth, type IdentityStore, identifyClients } from './auth/plugin.ts'
 import { type Config, readTrustProxy } from './config.ts'
-import { confineAdminRoutes, listenForAdmins } from './http/admin-listener.ts'
+import { adminListener, confineAdminRoutes } from './http/admin-listener.ts'
 import { pages } from './http/pages.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import type { Lookup } from './proxy/discovery.ts'
-import { Forwarder } from './proxy/forwarder.ts'
+import { forwarder } from './proxy/forwarder.ts'
 import { anyService, serviceChecks } from './proxy/health-checks.ts'
-import { proxied } from './proxy/routes.ts'
+import { proxy } from './proxy/routes.ts'
 import { createLoadBalancers, upstreams } from './proxy/upstreams.ts'
 import { admin } from './routes/admin.ts'
 import { createFleetOpenapi, docs, type OpenapiDocument } from './routes/docs.ts'
@@ -36,13 +33,13 @@ export interface GatewayOptions {
   /** Only read here: for the statistics and the gauges. */
   pools: readonly [StatsPool, ...StatsPool[]]
   /** Where all gateways count their clients' requests together; without Redis each counts its own. */
-  requestCounts: Pick<RequestCountsOptions, 'redis' | 'onFault'>
+  requestCounts: RateLimitOptions['requestCounts']
   /** For `/api/ready`: of Redis and the quota. */
   checks: Record<string, ReadyCheck>
   /** For the metrics. Absent without Redis. */
   redisCircuit?: (() => CircuitState) | undefined
   /** For keys and sessions: needed with AUTH=required. */
-  identityBacking?: IdentityBacking | undefined
+  identityStore?: IdentityStore | undefined
   /** Finds the addresses of a service's host name. Default: as the operating system does. */
   lookup?: Lookup | undefined
   logger: Logger
@@ -51,7 +48,7 @@ export interface GatewayOptions {
 /** Timeout of the aggregated health and ready checks for one service, in milliseconds. */
 const checkTimeoutMs = 2_000
 
-/** The gateway: the only door. Passes on, says how things are, and knows no business rules. */
+/** The gateway. The order of the plugins is the order of their hooks; each names those that must come before it. */
 export async function buildApp(options: GatewayOptions): Promise<App> {
   const { config, cache, pools, redisCircuit, logger } = options
   const balancers = createLoadBalancers(config)
@@ -73,23 +70,15 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     beforeRoutes: config.ADMIN_PORT === undefined ? undefined : confineAdminRoutes,
   })
   connectionLimits(app.server, config)
-  if (config.ADMIN_PORT !== undefined) listenForAdmins(app, { host: config.HOST, port: config.ADMIN_PORT })
-  await securityHeaders(app, config)
-  const shed = await overload(app, { config })
-  callersByAddress(app)
-  limitInFlight(app, config)
-  bodyLimits(app)
-  const counts = countsWhileOpen(app, options)
-  await rateLimits(app, { config, counts })
-  const failedLogins = (kind: string) =>
-    new FailedLogins({ counts, kind, max: config.RATE_LIMIT_FAILED_LOGINS_PER_MINUTE })
-  const identity = await createIdentity(app, {
-    config,
-    backing: options.identityBacking,
-    failedLogins: failedLogins('key'),
-  })
-  if (identity) sessionRoutes(app, { identity, secure: config.COOKIE_SECURE })
-  upstreams(app, { config, balancers, lookup: options.lookup })
+  if (config.ADMIN_PORT !== undefined) await app.register(adminListener, { host: config.HOST, port: config.ADMIN_PORT })
+  await app.register(securityHeaders, config)
+  await app.register(overload, config)
+  await app.register(clientAddress)
+  await app.register(limitEachAddress, config)
+  await app.register(bodyLimits)
+  await app.register(rateLimits, { config, requestCounts: options.requestCounts })
+  await app.register(auth, { config, store: options.identityStore })
+  await app.register(upstreams, { config, balancers, lookup: options.lookup })
   await app.register(readiness, {
     service: 'gateway',
     checks,
@@ -99,25 +88,20 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   })
   health(app, { checks: serviceChecks(balancers, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { pools })
-  if (config.ADMIN_TOKEN !== undefined)
-    admin(app, { token: config.ADMIN_TOKEN, failedLogins: failedLogins('token'), cache })
-  const forwarder = new Forwarder({ maxInFlight: config.MAX_IN_FLIGHT, shed })
+  if (config.ADMIN_TOKEN !== undefined) {
+    const max = config.RATE_LIMIT_FAILED_LOGINS_PER_MINUTE
+    const failedLogins = new FailedLogins({ counts: app.requestCounts, kind: 'token', max })
+    admin(app, { token: config.ADMIN_TOKEN, failedLogins, cache })
+  }
   app.register(async (learning) => {
-    learning.addHook('onRequest', (_request, _reply, done) => done(forwarder.refusal()))
-    refuseOtherSites(learning, config)
-    if (identity) identity.protect(learning)
-    else identifyBrowsers(learning, config)
-    limitEachClient(learning, config)
-    proxied(learning as App, { balancers, forwarder, gatewaySecret: config.GATEWAY_SECRET })
+    await learning.register(forwarder, config)
+    await learning.register(refuseOtherSites, config)
+    await learning.register(identifyClients, config)
+    await learning.register(limitEachClient, config)
+    await learning.register(proxy, { balancers, gatewaySecret: config.GATEWAY_SECRET })
   })
   const openapi = createFleetOpenapi(balancers, () => app.swagger() as OpenapiDocument)
   pages(app)
-  docs(app, { openapi: identity ? withSecurity(openapi, identity.sessionCookie) : openapi })
+  docs(app, { openapi: app.identity ? withSecurity(openapi, app.identity.sessionCookie) : openapi })
   return app
-}
-
-function countsWhileOpen(app: App, { config, requestCounts }: GatewayOptions): RequestCounts {
-  const counts = new RequestCounts({ ...requestCounts, pool: config.QUOTA_POOL })
-  app.addHook('onClose', async () => counts.close())
-  return counts
 }

@@ -23,7 +23,7 @@ await start(async () => {
     requestCounts: { redis, onFault: faults.of('rate limits') },
     checks: redis ? quotaChecks(pools, { isObserver: true }) : { redis: redisDisabled },
     redisCircuit: redis && faults.circuit,
-    identityBacking: redis && { redis, faultsOf: faults.of },
+    identityStore: redis && { redis, onFault: faults.of('keys and sessions') },
     logger,
   })
   app.addHook('onClose', async () => {

@@ -1,6 +1,7 @@
 import { type Readable, Transform } from 'node:stream'
-import { type App, HttpError } from '@knowalledge/service-kit'
+import { HttpError } from '@knowalledge/service-kit'
 import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
 
 const json = { maxBytes: 256 * 1024, message: 'The body is too large: JSON may have at most 256 KiB.' }
 /** Above the service's own bound of 10 MiB for the picture, which it says more exactly. */
@@ -23,22 +24,25 @@ interface Bound {
  * Bounds what a body may be: 413 when it is too large, said or seen. After its
  * answer a client may send on for `lingerMs`, read by nobody: cut off at once it might not see the answer.
  */
-export function bodyLimits(app: App, { lingerMs = 10_000 } = {}): void {
-  app.addHook('onRoute', (route) => {
-    const bound = bodies[route.config?.endpoint ?? '']
-    if (bound === undefined || ![route.method].flat().includes('POST')) return
-    route.preParsing = (request, _reply, payload, done) => {
-      const length = request.headers['content-length']
-      if (length === undefined) done(null, bounded(payload as Readable, bound))
-      else if (Number(length) > bound.maxBytes) done(tooLarge(bound))
-      else done(null, payload) // Node holds it to its length
-    }
-  })
-  app.addHook('onResponse', (request, _reply, done) => {
-    if (!request.raw.complete) setTimeout(closeUnread, lingerMs, request.raw).unref()
-    done()
-  })
-}
+export const bodyLimits = fp<{ lingerMs?: number }>(
+  async (app, { lingerMs = 10_000 }) => {
+    app.addHook('onRoute', (route) => {
+      const bound = bodies[route.config?.endpoint ?? '']
+      if (bound === undefined || ![route.method].flat().includes('POST')) return
+      route.preParsing = (request, _reply, payload, done) => {
+        const length = request.headers['content-length']
+        if (length === undefined) done(null, bounded(payload as Readable, bound))
+        else if (Number(length) > bound.maxBytes) done(tooLarge(bound))
+        else done(null, payload) // Node holds it to its length
+      }
+    })
+    app.addHook('onResponse', (request, _reply, done) => {
+      if (!request.raw.complete) setTimeout(closeUnread, lingerMs, request.raw).unref()
+      done()
+    })
+  },
+  { name: 'body-limits' },
+)
 
 function closeUnread({ complete, socket }: FastifyRequest['raw']): void {
   if (!complete) socket.destroy()

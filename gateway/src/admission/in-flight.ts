@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
-import { type App, HttpError } from '@knowalledge/service-kit'
+import { HttpError } from '@knowalledge/service-kit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { isProbe } from './overload.ts'
+import fp from 'fastify-plugin'
 
 interface InFlightLimits {
   MAX_IN_FLIGHT_PER_ADDRESS: number
@@ -16,37 +16,49 @@ const pieceBytes = 64 * 1024
 
 /**
  * Bounds what one address has in flight, from the headers of a request to the last byte of its answer, on any route but
- * probes, and ends requests whose client sends or reads too slowly. Register it after `request.caller` is set.
+ * probes, and ends requests whose client sends or reads too slowly.
  */
-export function limitInFlight(app: App, config: InFlightLimits): void {
-  const { MAX_IN_FLIGHT_PER_ADDRESS: max, MIN_BYTES_PER_SECOND: rate } = config
-  const places = new Places(max)
-  const transfers = new Set<Transfer>()
-  if (rate > 0) sweepWhileOpen(app, transfers, (pieceBytes / rate) * 1000)
-  app.addHook('onRequest', (request, reply, done) => {
-    if (isProbe(request)) return done()
-    const address = normalizeIP(request.caller.address)
-    if (!places.take(address)) return done(tooManyAtOnce(max, 'address'))
-    const transfer = new Transfer(request, reply)
-    transfers.add(transfer)
-    reply.raw.once('close', () => {
-      places.leave(address)
-      transfers.delete(transfer)
+export const limitEachAddress = fp<InFlightLimits>(
+  async (app, { MAX_IN_FLIGHT_PER_ADDRESS: max, MIN_BYTES_PER_SECOND: rate }) => {
+    const places = new Places(max)
+    const transfers = new Set<Transfer>()
+    if (rate > 0) sweepWhileOpen(app, transfers, (pieceBytes / rate) * 1000)
+    app.addHook('onRequest', (request, reply, done) => {
+      if (isProbe(request)) return done()
+      const address = normalizeIP(request.caller.address)
+      if (!places.take(address)) return done(tooManyAtOnce(max, 'address'))
+      const transfer = new Transfer(request, reply)
+      transfers.add(transfer)
+      reply.raw.once('close', () => {
+        places.leave(address)
+        transfers.delete(transfer)
+      })
+      done()
     })
-    done()
-  })
-}
+  },
+  { name: 'in-flight-per-address', dependencies: ['client-address'] },
+)
 
-/** Bounds what one key or browser has in flight on the routes of this scope. Register it after clients are identified. */
-export function limitEachClient(scope: FastifyInstance, { MAX_IN_FLIGHT_PER_CLIENT: max }: InFlightLimits): void {
-  const places = new Places(max)
-  scope.addHook('onRequest', ({ caller }, reply, done) => {
-    const id = caller.kind === 'address' ? caller.browser : caller.id
-    if (id === undefined) return done() // an address has its own limit
-    if (!places.take(id)) return done(tooManyAtOnce(max, 'client'))
-    reply.raw.once('close', () => places.leave(id))
-    done()
-  })
+/** Bounds what one key or browser has in flight on the routes of this scope. */
+export const limitEachClient = fp<Pick<InFlightLimits, 'MAX_IN_FLIGHT_PER_CLIENT'>>(
+  async (scope, { MAX_IN_FLIGHT_PER_CLIENT: max }) => {
+    const places = new Places(max)
+    scope.addHook('onRequest', ({ caller }, reply, done) => {
+      const id = caller.kind === 'address' ? caller.browser : caller.id
+      if (id === undefined) return done() // an address has its own limit
+      if (!places.take(id)) return done(tooManyAtOnce(max, 'client'))
+      reply.raw.once('close', () => places.leave(id))
+      done()
+    })
+  },
+  { name: 'in-flight-per-client', dependencies: ['identify-clients'] },
+)
+
+/** They must be answered just when there is too much of everything else. */
+export const probes: ReadonlySet<string> = new Set(['health', 'ready', 'metrics'])
+
+export function isProbe({ routeOptions }: FastifyRequest): boolean {
+  return probes.has(routeOptions.config.endpoint ?? '')
 }
 
 function tooManyAtOnce(max: number, whose: 'address' | 'client'): HttpError {
@@ -56,7 +68,7 @@ function tooManyAtOnce(max: number, whose: 'address' | 'client'): HttpError {
   })
 }
 
-function sweepWhileOpen(app: App, transfers: Set<Transfer>, periodMs: number): void {
+function sweepWhileOpen(app: FastifyInstance, transfers: Set<Transfer>, periodMs: number): void {
   const sweep = () => {
     const nowMs = performance.now()
     for (const transfer of transfers) transfer.check(nowMs, periodMs)

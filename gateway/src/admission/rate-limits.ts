@@ -1,51 +1,57 @@
 import rateLimit from '@fastify/rate-limit'
-import { type App, HttpError } from '@knowalledge/service-kit'
-import type { FastifyRequest } from 'fastify'
-import type { RequestCounts } from './request-counts.ts'
+import { HttpError } from '@knowalledge/service-kit'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { probes } from './in-flight.ts'
+import { RequestCounts, type RequestCountsOptions } from './request-counts.ts'
 
 export interface RateLimitOptions {
   config: {
     RATE_LIMIT_PER_MINUTE: number
     RATE_LIMIT_CHEAP_PER_MINUTE: number
     RATE_LIMIT_NOT_FOUND_PER_MINUTE: number
+    QUOTA_POOL: string
   }
-  counts: RequestCounts
+  /** Where all gateways count their clients' requests together; without Redis each counts its own. */
+  requestCounts: Omit<RequestCountsOptions, 'pool'>
 }
 
 export const windowMs = 60_000
 /** May end in a call of Gemini. */
 const expensive = new Set(['create_subtopics', 'create_presentation', 'image2topic', 'generate_image'])
-/** Asked by machines that must know how things are just when they are bad. */
-const unlimited = new Set(['health', 'ready', 'metrics'])
 
-/**
- * Limits what each client may ask, by key, else address: a 429 `rate_limited` before anything is spent. Register it after
- * `callersByAddress` and before the routes it is to limit.
- */
-export async function rateLimits(app: App, { config, counts }: RateLimitOptions): Promise<void> {
-  // The plugin's own hook, which comes after this one, finds the limit in the route's config.
-  app.addHook('onRoute', (route) => {
-    const endpoint = route.config?.endpoint ?? ''
-    if (unlimited.has(endpoint)) return
-    const [kind, max] = expensive.has(endpoint)
-      ? ['expensive', config.RATE_LIMIT_PER_MINUTE]
-      : ['cheap', config.RATE_LIMIT_CHEAP_PER_MINUTE]
-    if (max === 0) return
-    const rateLimit = { max, keyGenerator: (request: FastifyRequest) => `${kind}:${callerOf(request)}` }
-    route.config = Object.assign(route.config ?? {}, { rateLimit })
-  })
-  await app.register(rateLimit, {
-    global: false,
-    enableDraftSpec: true,
-    timeWindow: windowMs,
-    store: storeOver(counts),
-    errorResponseBuilder: (_request, { max, ttl }) => tooMany(`at most ${max} requests a minute for each client`, ttl),
-  })
-  limitNotFound(app, config.RATE_LIMIT_NOT_FOUND_PER_MINUTE)
-}
+/** Limits the requests of each client, by key, else address: a 429 `rate_limited` before anything is spent. Decorates `app.requestCounts`. */
+export const rateLimits = fp<RateLimitOptions>(
+  async (app, { config, requestCounts }) => {
+    const counts = new RequestCounts({ ...requestCounts, pool: config.QUOTA_POOL })
+    app.addHook('onClose', async () => counts.close())
+    app.decorate('requestCounts', counts)
+    // The plugin's own hook, which comes after this one, finds the limit in the route's config.
+    app.addHook('onRoute', (route) => {
+      const endpoint = route.config?.endpoint ?? ''
+      if (probes.has(endpoint)) return
+      const [kind, max] = expensive.has(endpoint)
+        ? ['expensive', config.RATE_LIMIT_PER_MINUTE]
+        : ['cheap', config.RATE_LIMIT_CHEAP_PER_MINUTE]
+      if (max === 0) return
+      const rateLimit = { max, keyGenerator: (request: FastifyRequest) => `${kind}:${callerOf(request)}` }
+      route.config = Object.assign(route.config ?? {}, { rateLimit })
+    })
+    await app.register(rateLimit, {
+      global: false,
+      enableDraftSpec: true,
+      timeWindow: windowMs,
+      store: storeOver(counts),
+      errorResponseBuilder: (_request, { max, ttl }) =>
+        tooMany(`at most ${max} requests a minute for each client`, ttl),
+    })
+    limitNotFound(app, config.RATE_LIMIT_NOT_FOUND_PER_MINUTE)
+  },
+  { name: 'rate-limits', dependencies: ['client-address'] },
+)
 
 /** Its good requests still work: one faulty page must not lock out all that share its address. */
-function limitNotFound(app: App, max: number): void {
+function limitNotFound(app: FastifyInstance, max: number): void {
   if (max === 0) return
   const limited = app.rateLimit({
     max,
@@ -87,5 +93,11 @@ function storeOver(counts: RequestCounts) {
     child() {
       return this
     }
+  }
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    requestCounts: RequestCounts
   }
 }

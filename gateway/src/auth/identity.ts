@@ -1,54 +1,23 @@
-import cookie from '@fastify/cookie'
-import csrfProtection from '@fastify/csrf-protection'
-import type { App, HttpError } from '@knowalledge/service-kit'
+import type { CircuitBreaker } from '@knowalledge/redis-kit'
+import type { HttpError } from '@knowalledge/service-kit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Cluster, Redis } from 'ioredis'
 import type { FailedLogins } from '../admission/failed-logins.ts'
-import type { Config } from '../config.ts'
-import { ApiKeys, type ValidKey } from './api-keys.ts'
+import type { ApiKeys, ValidKey } from './api-keys.ts'
 import type { Caller } from './caller.ts'
 import { digestOf, givenKey, isSameDigest, publicIdOf, unauthorized } from './credentials.ts'
 import { rejectForgery } from './csrf.ts'
-import { type LookupOptions, RememberedLookup } from './remembered-lookup.ts'
-import { type Session, Sessions } from './sessions.ts'
-
-/** What keys and sessions are kept in. */
-export interface IdentityBacking {
-  redis: Redis | Cluster
-  /** Notified when a part enters degraded mode and leaves it. Default: not at all. */
-  faultsOf?: (part: string) => LookupOptions<unknown>['onFault']
-  /** Milliseconds since the epoch. Default Date.now. */
-  clock?: () => number
-}
-
-type IdentityConfig = Pick<
-  Config,
-  'AUTH' | 'SESSION_SECRET' | 'SESSION_IDLE_MINUTES' | 'SESSION_MAX_HOURS' | 'MAX_SESSIONS_PER_KEY' | 'COOKIE_SECURE'
->
+import { RememberedLookup } from './remembered-lookup.ts'
+import type { Session, Sessions } from './sessions.ts'
 
 export interface IdentityOptions {
-  config: IdentityConfig
-  backing: IdentityBacking | undefined
+  keys: ApiKeys
+  sessions: Sessions
+  breaker: CircuitBreaker
   failedLogins: FailedLogins
-}
-
-/** Keys and sessions, or undefined with AUTH=off. Call it once, before the routes that ask. */
-export async function createIdentity(
-  app: App,
-  { config, backing, failedLogins }: IdentityOptions,
-): Promise<Identity | undefined> {
-  if (config.AUTH === 'off') return undefined
-  if (backing === undefined || config.SESSION_SECRET === undefined)
-    throw new Error('AUTH=required needs Redis and SESSION_SECRET')
-  await app.register(cookie, { hook: false })
-  // `@fastify/session` here means: the secret lies in `request.session`. The token is taken from the header alone.
-  await app.register(csrfProtection, {
-    sessionPlugin: '@fastify/session',
-    sessionKey: 'csrfSecret',
-    getToken: ({ headers }) => headers['x-csrf-token'] as string | undefined,
-  })
-  app.decorateRequest('session')
-  return new Identity({ config: { ...config, SESSION_SECRET: config.SESSION_SECRET }, backing, failedLogins })
+  /** False: the session cookie may travel over plain HTTP. */
+  secure: boolean
+  /** Milliseconds since the epoch. */
+  clock: () => number
 }
 
 /** Who may come in: by key, or by a session that a key was exchanged for. */
@@ -58,25 +27,15 @@ export class Identity {
   readonly #keys: RememberedLookup<ValidKey>
   readonly #failedLogins: FailedLogins
 
-  constructor({ config, backing, failedLogins }: IdentityOptions & { config: { SESSION_SECRET: string } }) {
-    const { redis, faultsOf = () => () => {}, clock = Date.now } = backing as IdentityBacking
+  constructor({ keys, sessions, breaker, failedLogins, secure, clock }: IdentityOptions) {
+    // A browser takes a `__Host-` cookie from this very host and over HTTPS only, so that no neighbour can plant one.
+    this.sessionCookie = secure ? '__Host-kae_session' : 'kae_session'
+    this.sessions = sessions
     this.#failedLogins = failedLogins
-    this.sessionCookie = sessionCookieName(config)
-    const keys = new ApiKeys({ redis, clock })
     this.#keys = new RememberedLookup<ValidKey>({
-      load: (id) => keys.find(id),
+      load: (id) => breaker.run(() => keys.find(id)),
       isValid: (key) => !keys.hasExpired(key),
       clock,
-      onFault: faultsOf('keys'),
-    })
-    this.sessions = new Sessions({
-      redis,
-      secret: config.SESSION_SECRET,
-      idleMs: config.SESSION_IDLE_MINUTES * 60_000,
-      maxMs: config.SESSION_MAX_HOURS * 3_600_000,
-      maxPerKey: config.MAX_SESSIONS_PER_KEY,
-      clock,
-      onFault: faultsOf('sessions'),
     })
   }
 
@@ -157,11 +116,6 @@ export class Identity {
   }
 }
 
-/** A browser takes a `__Host-` cookie from this very host and over HTTPS only, so that no neighbour can plant one. */
-function sessionCookieName({ COOKIE_SECURE }: Pick<Config, 'COOKIE_SECURE'>): string {
-  return COOKIE_SECURE ? '__Host-kae_session' : 'kae_session'
-}
-
 const notForPrivate = /^(?:public|private|s-maxage=.*|stale-if-error=.*|proxy-revalidate)$/i
 const varyOn = ['Authorization', 'Cookie', 'X-API-Key']
 
@@ -189,11 +143,4 @@ function privately(cacheControl: string): string {
 /** A session that holds, and the key that it stands for. */
 export interface SessionWithKey extends Session {
   key: ValidKey
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Of a request that was let in by its session, or of a route that needs one. */
-    session: SessionWithKey | undefined
-  }
 }

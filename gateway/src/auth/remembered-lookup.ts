@@ -3,124 +3,78 @@ import { LRUCache } from 'lru-cache'
 
 /** An answer is taken from memory for so long: what was revoked is refused everywhere after this and one look-up, in 5 s. */
 const freshMs = 3_000
-/** While Redis is silent, who was seen within this time is still known. */
+/** While Redis cannot be used, what was found within this time is still valid. */
 const knownMs = 5 * 60_000
-const timeoutMs = 100
-/** After a failure Redis is left alone for so long; nobody waits meanwhile. */
-const pauseMs = 500
 const maxRemembered = 10_000
 
 export interface LookupOptions<T> {
-  /** Asks Redis. Undefined: there is no such thing (any more). */
+  /** Undefined: there is no such thing (any more). Rejects when Redis cannot be used. */
   load(id: string): Promise<T | undefined>
-  /** Does a remembered one still hold? Asked at each use. */
+  /** Is a remembered one still valid? Called at each use. */
   isValid(found: T): boolean
   /** Milliseconds since the epoch. */
   clock: () => number
-  /** Told once per change of state, for the log. */
-  onFault: (fault: { state: 'degraded' | 'recovered'; cause?: unknown }) => void
 }
 
-/** Finds things in Redis and remembers them for a moment, and for longer when Redis is silent. What is not there is never remembered. */
+/** Finds things and remembers them for a moment, and for longer while Redis cannot be used. Never remembers what is not there. */
 export class RememberedLookup<T extends object> {
   readonly #options: LookupOptions<T>
-  readonly #remembered = new LRUCache<string, { found: T; askedAtMs: number }>({ max: maxRemembered })
-  readonly #asking = new Map<string, Promise<T | undefined>>()
-  #fault: { cause: unknown; untilMs: number } | undefined
+  readonly #remembered = new LRUCache<string, { found: T; requestedAtMs: number }>({ max: maxRemembered })
+  readonly #loading = new Map<string, Promise<T | undefined>>()
 
   constructor(options: LookupOptions<T>) {
     this.#options = options
   }
 
-  /** Throws HttpError `service_unavailable` when Redis does not answer and this one was not seen lately. */
+  /** Throws HttpError `service_unavailable` when Redis cannot be used and this one was not found lately. */
   async find(id: string): Promise<T | undefined> {
     const fresh = this.#recall(id, freshMs)
     if (fresh !== undefined) return fresh
     try {
-      return await (this.#asking.get(id) ?? this.#ask(id))
+      return await (this.#loading.get(id) ?? this.#load(id))
     } catch (cause) {
       const known = this.#recall(id, knownMs)
       if (known !== undefined) return known
-      throw unavailable(cause)
+      throw cannotCheck(cause)
     }
   }
 
   /** An answer that is on its way is not remembered either. */
   forget(id: string): void {
     this.#remembered.delete(id)
-    this.#asking.delete(id)
+    this.#loading.delete(id)
   }
 
   #recall(id: string, maxAgeMs: number): T | undefined {
     const remembered = this.#remembered.get(id)
     if (remembered === undefined || !this.#options.isValid(remembered.found)) return undefined
-    const ageMs = this.#options.clock() - remembered.askedAtMs
+    const ageMs = this.#options.clock() - remembered.requestedAtMs
     return ageMs >= 0 && ageMs < maxAgeMs ? remembered.found : undefined // below 0: the clock was set back
   }
 
-  #ask(id: string): Promise<T | undefined> {
-    const askedAtMs = this.#options.clock()
-    if (this.#isPaused(askedAtMs)) return Promise.reject(this.#fault?.cause)
-    const asking = answerWithin(timeoutMs, this.#options.load(id)).then(
-      (found) => {
-        if (this.#asking.get(id) === asking) this.#keep(id, found, askedAtMs)
-        this.#heard()
+  /** Identical look-ups in flight share one. */
+  #load(id: string): Promise<T | undefined> {
+    const requestedAtMs = this.#options.clock()
+    const isCurrent = () => this.#loading.get(id) === loading
+    const loading = this.#options
+      .load(id)
+      .then((found) => {
+        if (isCurrent()) this.#keep(id, found, requestedAtMs)
         return found
-      },
-      (cause) => {
-        this.#unheard(cause)
-        throw cause
-      },
-    )
-    this.#asking.set(id, asking)
-    const done = () => this.#asking.get(id) === asking && this.#asking.delete(id)
-    asking.then(done, done)
-    return asking
+      })
+      .finally(() => isCurrent() && this.#loading.delete(id))
+    this.#loading.set(id, loading)
+    return loading
   }
 
-  #isPaused(nowMs: number): boolean {
-    const leftMs = (this.#fault?.untilMs ?? nowMs) - nowMs
-    return leftMs > 0 && leftMs <= pauseMs
-  }
-
-  #keep(id: string, found: T | undefined, askedAtMs: number): void {
+  #keep(id: string, found: T | undefined, requestedAtMs: number): void {
     if (found === undefined) this.#remembered.delete(id)
-    else this.#remembered.set(id, { found, askedAtMs })
-  }
-
-  #heard(): void {
-    if (this.#fault === undefined) return
-    this.#fault = undefined
-    this.#options.onFault({ state: 'recovered' })
-  }
-
-  #unheard(cause: unknown): void {
-    if (this.#fault === undefined) this.#options.onFault({ state: 'degraded', cause })
-    this.#fault = { cause, untilMs: this.#options.clock() + pauseMs }
+    else this.#remembered.set(id, { found, requestedAtMs })
   }
 }
 
-/** For what needs Redis itself and no memory of it. Throws HttpError `service_unavailable` when there is no answer in time. */
-export async function fromRedis<T>(answer: Promise<T>): Promise<T> {
-  return answerWithin(timeoutMs, answer).catch((cause) => {
-    throw unavailable(cause)
-  })
-}
-
-/** An answer that has come and only waits behind a busy event loop is not late: so the loop turns once more. */
-async function answerWithin<T>(ms: number, answer: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => setImmediate(() => reject(new Error(`Redis gave no answer in ${ms} ms`))), ms)
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function unavailable(cause: unknown): HttpError {
-  return new HttpError('service_unavailable', 'Who asks cannot be checked right now. Try again in a moment.', {
-    cause,
-    retryAfterSeconds: 1,
-  })
+/** The 503 for a key or session whose store cannot be used. */
+export function cannotCheck(cause: unknown): HttpError {
+  const message = 'The key or session cannot be checked right now. Try again in a moment.'
+  return new HttpError('service_unavailable', message, { cause, retryAfterSeconds: 1 })
 }

@@ -1,8 +1,9 @@
 import { createHmac } from 'node:crypto'
 import { Signer } from '@fastify/cookie'
+import type { CircuitBreaker } from '@knowalledge/redis-kit'
 import type { Cluster, Redis } from 'ioredis'
 import { digestOf, newSecret, publicIdOf } from './credentials.ts'
-import { fromRedis, type LookupOptions, RememberedLookup } from './remembered-lookup.ts'
+import { cannotCheck, RememberedLookup } from './remembered-lookup.ts'
 
 /** A browser that has shown a key once. It lives as long as that key, at most. */
 export interface Session {
@@ -23,8 +24,10 @@ interface KeptSession {
   expiresAtMs: number
 }
 
-export interface SessionsOptions extends Pick<LookupOptions<unknown>, 'onFault'> {
+export interface SessionsOptions {
   redis: Redis | Cluster
+  /** Of that Redis. */
+  breaker: CircuitBreaker
   /** At least 32 characters, the same at every gateway. */
   secret: string
   idleMs: number
@@ -54,10 +57,9 @@ export class Sessions {
     this.#options = options
     this.#signer = new Signer(options.secret)
     this.#lookup = new RememberedLookup<FoundSession>({
-      load: (digest) => this.#load(digest),
+      load: (digest) => options.breaker.run(() => this.#load(digest)),
       isValid: ({ expiresAtMs, idleExpiresAtMs }) => options.clock() < Math.min(expiresAtMs, idleExpiresAtMs),
       clock: options.clock,
-      onFault: options.onFault,
     })
   }
 
@@ -67,8 +69,8 @@ export class Sessions {
     const sessionId = newSecret()
     const digest = digestOf(sessionId)
     const kept: KeptSession = { keyId, expiresAtMs: clock() + maxMs }
-    await fromRedis(redis.set(nameOf(digest), JSON.stringify(kept), 'PX', Math.min(idleMs, maxMs)))
-    await fromRedis(this.#list(keyId, digest))
+    await this.#write(() => redis.set(nameOf(digest), JSON.stringify(kept), 'PX', Math.min(idleMs, maxMs)))
+    await this.#write(() => this.#list(keyId, digest))
     const session = { id: publicIdOf(digest), ...kept, idleExpiresAtMs: clock() + idleMs }
     return { cookie: this.#signer.sign(sessionId), session: this.#withSecret(sessionId, session) }
   }
@@ -84,7 +86,13 @@ export class Sessions {
   async end(cookie: string, keyId: string): Promise<void> {
     const sessionId = this.#idIn(cookie)
     if (sessionId === null) return
-    await fromRedis(this.#endAll(keyId, [digestOf(sessionId)]))
+    await this.#write(() => this.#endAll(keyId, [digestOf(sessionId)]))
+  }
+
+  async #write(operation: () => Promise<unknown>): Promise<void> {
+    await this.#options.breaker.run(operation, { isWrite: true }).catch((cause) => {
+      throw cannotCheck(cause)
+    })
   }
 
   async #list(keyId: string, digest: string): Promise<void> {

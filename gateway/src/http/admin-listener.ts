@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, IncomingMessage } from 'node:http'
 import type { App } from '@knowalledge/service-kit'
+import fp from 'fastify-plugin'
 
 /** How a request that came in by the admin port is known. */
 class AdminRequest extends IncomingMessage {}
@@ -24,20 +25,23 @@ export function confineAdminRoutes(app: App): void {
 }
 
 /** A second listener of the same app, with its hooks and limits, open as long as the app is. A taken port rejects `ready`. */
-export function listenForAdmins(app: App, { host, port }: { host: string; port: number }): void {
-  const server = createServer({ IncomingMessage: AdminRequest }, (request, reply) => app.routing(request, reply))
-  for (const listener of app.server.listeners('clientError')) server.on('clientError', listener as () => void)
-  app.addHook('onReady', async () => {
-    const { headersTimeout, requestTimeout } = app.server
-    Object.assign(server, { headersTimeout, requestTimeout, keepAliveTimeout: keepAliveTimeoutMs })
-    server.listen(port, host)
-    await once(server, 'listening')
-    app.log.info(`Server listening for admins at http://${host}:${port}`)
-  })
-  app.addHook('onClose', async () => {
-    if (!server.listening) return
-    server.close()
-    server.closeIdleConnections()
-    await once(server, 'close')
-  })
-}
+export const adminListener = fp<{ host: string; port: number }>(
+  async (app, { host, port }) => {
+    const server = createServer({ IncomingMessage: AdminRequest }, (request, reply) => app.routing(request, reply))
+    for (const listener of app.server.listeners('clientError')) server.on('clientError', listener as () => void)
+    app.addHook('onReady', async () => {
+      const { headersTimeout, requestTimeout } = app.server
+      Object.assign(server, { headersTimeout, requestTimeout, keepAliveTimeout: keepAliveTimeoutMs })
+      server.listen(port, host)
+      await once(server, 'listening')
+      app.log.info(`Server listening for admins at http://${host}:${port}`)
+    })
+    app.addHook('onClose', async () => {
+      if (!server.listening) return
+      server.close()
+      server.closeIdleConnections()
+      await once(server, 'close')
+    })
+  },
+  { name: 'admin-listener' },
+)

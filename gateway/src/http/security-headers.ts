@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { App } from '@knowalledge/service-kit'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import helmet, { type HelmetOptions } from 'helmet'
 import { originsOf } from '../admission/settings.ts'
 
@@ -8,29 +9,32 @@ import { originsOf } from '../admission/settings.ts'
  * What browsers are told of every answer: nothing in it is to be run, framed or read by other pages, except by those of
  * CORS_ORIGINS. HTTPS for ever (HSTS) is said by whoever ends TLS.
  */
-export async function securityHeaders(app: App, { CORS_ORIGINS }: { CORS_ORIGINS: string }): Promise<void> {
-  const headers = headersOf({
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-    },
-    frameguard: { action: 'deny' },
-    // A page that may ask may also show pictures.
-    crossOriginResourcePolicy: { policy: CORS_ORIGINS === '' ? 'same-origin' : 'cross-origin' },
-    strictTransportSecurity: false,
-    // For Internet Explorer, Flash and pages: an API has no use for them.
-    originAgentCluster: false,
-    xDnsPrefetchControl: false,
-    xDownloadOptions: false,
-    xPermittedCrossDomainPolicies: false,
-    xXssProtection: false,
-  })
-  app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(headers)
-    done()
-  })
-  if (CORS_ORIGINS !== '') await allowOrigins(app, originsOf(CORS_ORIGINS))
-}
+export const securityHeaders = fp<{ CORS_ORIGINS: string }>(
+  async (app, { CORS_ORIGINS }) => {
+    const headers = headersOf({
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+      },
+      frameguard: { action: 'deny' },
+      // A page that may ask may also show pictures.
+      crossOriginResourcePolicy: { policy: CORS_ORIGINS === '' ? 'same-origin' : 'cross-origin' },
+      strictTransportSecurity: false,
+      // For Internet Explorer, Flash and pages: an API has no use for them.
+      originAgentCluster: false,
+      xDnsPrefetchControl: false,
+      xDownloadOptions: false,
+      xPermittedCrossDomainPolicies: false,
+      xXssProtection: false,
+    })
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(headers)
+      done()
+    })
+    if (CORS_ORIGINS !== '') await allowOrigins(app, originsOf(CORS_ORIGINS))
+  },
+  { name: 'security-headers' },
+)
 
 /** Asked once: @fastify/helmet works them out for each request, and writes them past Fastify's own (ADR 0085). */
 function headersOf(options: HelmetOptions): Record<string, string> {
@@ -47,7 +51,7 @@ function headersOf(options: HelmetOptions): Record<string, string> {
   return headers
 }
 
-async function allowOrigins(app: App, origins: string[]): Promise<void> {
+async function allowOrigins(app: FastifyInstance, origins: string[]): Promise<void> {
   const any = origins.includes('*')
   const options: FastifyCorsOptions = {
     origin: any ? '*' : origins,

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyHttpProxyOptions } from '@fastify/http-proxy'
 import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
 import type { Dispatcher } from 'undici'
 import type { Shed } from '../admission/overload.ts'
 
@@ -36,6 +37,16 @@ export function forClient(client: FastifyReply, headers: IncomingHttpHeaders): I
   marked[clientOf] = client
   return marked
 }
+
+/** `scope.forwarder`; refuses requests to this scope while services work on as many as they may. */
+export const forwarder = fp<{ MAX_IN_FLIGHT: number }>(
+  async (scope, { MAX_IN_FLIGHT }) => {
+    const forwarder = new Forwarder({ maxInFlight: MAX_IN_FLIGHT, shed: scope.shed })
+    scope.decorate('forwarder', forwarder)
+    scope.addHook('onRequest', (_request, _reply, done) => done(forwarder.refusal()))
+  },
+  { name: 'forwarder', dependencies: ['overload'] },
+)
 
 export interface ForwarderOptions {
   /** Requests that services work on at once; 0: no limit. */
@@ -214,4 +225,10 @@ function expendable(body: Readable): Readable {
   const copy = body.pipe(new PassThrough())
   body.once('error', (error) => copy.destroy(error)) // it has grown too large: the request is broken off with it
   return copy.on('error', () => {}).once('close', () => body.resume()) // its error is the request's, and told there
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    forwarder: Forwarder
+  }
 }

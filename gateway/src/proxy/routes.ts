@@ -1,8 +1,8 @@
 import httpProxy from '@fastify/http-proxy'
-import type { App } from '@knowalledge/service-kit'
 import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
 import { upstreamError } from './errors.ts'
-import { type Forwarder, forClient } from './forwarder.ts'
+import { forClient } from './forwarder.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
 import type { ServiceName } from './load-balancer.ts'
 import type { LoadBalancers } from './upstreams.ts'
@@ -41,40 +41,43 @@ const routes: ProxiedRoute[] = [
 
 export interface ProxyOptions {
   balancers: LoadBalancers
-  forwarder: Forwarder
   gatewaySecret: string | undefined
 }
 
 /** Passes the learning routes on to their services, bodies as streams. What is wrong with a body the service says. */
-export function proxied(app: App, { balancers, forwarder, gatewaySecret }: ProxyOptions): void {
-  for (const { service, method, prefix, path, endpoint } of routes) {
-    const balancer = balancers[service]
-    app.register(httpProxy, {
-      upstream: balancer.urls[0] as string, // the balancer knows the others, and chooses
-      undici: forwarder.to(balancer),
-      prefix,
-      rewritePrefix: prefix,
-      routes: [path],
-      httpMethods: [method],
-      config: { endpoint },
-      disableRequestLogging: true,
-      handler: (request, reply, path, options) => {
-        const { tenant } = request.caller
-        if (tenant) request.outcome.tenant = tenant.id
-        return reply.from(path, {
-          ...options,
-          rewriteRequestHeaders: (_request, given) => forClient(reply, requestHeaders(request, given, gatewaySecret)),
-        })
-      },
-      replyOptions: {
-        rewriteHeaders: answerHeaders,
-        retryDelay: () => null, // the default repeats a GET up to ten times on a 503
-        onResponse: (_request, reply, { stream }) => sendAnswer(reply as FastifyReply, stream),
-        onError: (reply, { error }) => reply.send(upstreamError(service, error)),
-      },
-    })
-  }
-}
+export const proxy = fp<ProxyOptions>(
+  async (app, { balancers, gatewaySecret }) => {
+    const { forwarder } = app
+    for (const { service, method, prefix, path, endpoint } of routes) {
+      const balancer = balancers[service]
+      app.register(httpProxy, {
+        upstream: balancer.urls[0] as string, // the balancer knows the others, and chooses
+        undici: forwarder.to(balancer),
+        prefix,
+        rewritePrefix: prefix,
+        routes: [path],
+        httpMethods: [method],
+        config: { endpoint },
+        disableRequestLogging: true,
+        handler: (request, reply, path, options) => {
+          const { tenant } = request.caller
+          if (tenant) request.outcome.tenant = tenant.id
+          return reply.from(path, {
+            ...options,
+            rewriteRequestHeaders: (_request, given) => forClient(reply, requestHeaders(request, given, gatewaySecret)),
+          })
+        },
+        replyOptions: {
+          rewriteHeaders: answerHeaders,
+          retryDelay: () => null, // the default repeats a GET up to ten times on a 503
+          onResponse: (_request, reply, { stream }) => sendAnswer(reply as FastifyReply, stream),
+          onError: (reply, { error }) => reply.send(upstreamError(service, error)),
+        },
+      })
+    }
+  },
+  { name: 'proxy', dependencies: ['forwarder', 'identify-clients', 'rate-limits', 'body-limits', 'upstreams'] },
+)
 
 /** `body`: a Buffer, where the forwarder has read a small answer, or a stream. */
 function sendAnswer(reply: FastifyReply, body: unknown): void {

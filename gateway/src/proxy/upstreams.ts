@@ -1,4 +1,4 @@
-import type { App } from '@knowalledge/service-kit'
+import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import { Discovery, type Lookup, systemLookup } from './discovery.ts'
 import { HealthChecker } from './health-checks.ts'
@@ -38,25 +38,28 @@ export interface UpstreamsOptions {
 }
 
 /** Looks up and checks the services' addresses while the app is open. It is ready when each address was checked once. */
-export function upstreams(app: App, { config, balancers, lookup = systemLookup }: UpstreamsOptions): void {
-  const { UPSTREAM_CHECK_MS: checkMs, UPSTREAM_LOOKUP_MS: lookupMs } = config
-  const all = Object.values(balancers)
-  const discovery = new Discovery({ balancers: all, lookup, log: app.log })
-  const health = new HealthChecker(all, checkMs)
-  const timers: NodeJS.Timeout[] = []
-  app.addHook('onReady', async () => {
-    if (lookupMs > 0) {
-      timers.push(setInterval(() => void discovery.refresh(), lookupMs).unref())
-      void discovery.refresh() // not awaited: until it is done undici looks up the names itself
-    }
-    if (checkMs > 0) {
-      await health.check()
-      timers.push(setInterval(() => void health.check(), checkMs).unref())
-    }
-  })
-  app.addHook('onClose', async () => {
-    for (const timer of timers) clearInterval(timer)
-    health.close()
-    await Promise.all(all.map((balancer) => balancer.destroy()))
-  })
-}
+export const upstreams = fp<UpstreamsOptions>(
+  async (app, { config, balancers, lookup = systemLookup }) => {
+    const { UPSTREAM_CHECK_MS: checkMs, UPSTREAM_LOOKUP_MS: lookupMs } = config
+    const all = Object.values(balancers)
+    const discovery = new Discovery({ balancers: all, lookup, log: app.log })
+    const health = new HealthChecker(all, checkMs)
+    const timers: NodeJS.Timeout[] = []
+    app.addHook('onReady', async () => {
+      if (lookupMs > 0) {
+        timers.push(setInterval(() => void discovery.refresh(), lookupMs).unref())
+        void discovery.refresh() // not awaited: until it is done undici looks up the names itself
+      }
+      if (checkMs > 0) {
+        await health.check()
+        timers.push(setInterval(() => void health.check(), checkMs).unref())
+      }
+    })
+    app.addHook('onClose', async () => {
+      for (const timer of timers) clearInterval(timer)
+      health.close()
+      await Promise.all(all.map((balancer) => balancer.destroy()))
+    })
+  },
+  { name: 'upstreams' },
+)

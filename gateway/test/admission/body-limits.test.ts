@@ -96,7 +96,7 @@ t.test('who goes on sending after the answer is cut off in the end', async (t) =
     answersEarly: true,
   })
   await app.register(errorHandling)
-  bodyLimits(app, { lingerMs: 200 })
+  await app.register(bodyLimits, { lingerMs: 200 })
   t.teardown(() => app.close())
   const exchange = await exchangeForTest(t, await app.listen({ host: '127.0.0.1', port: 0 }))
   exchange.socket.on('error', () => {}) // it is reset: that is what is asked here

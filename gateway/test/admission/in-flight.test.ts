@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { createApp, createLogger } from '@knowalledge/service-kit'
 import t, { type Test } from 'tap'
+import { limitEachAddress } from '../../src/admission/in-flight.ts'
 import { bearer, doorForTest } from '../auth/fixtures.ts'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
@@ -136,3 +138,10 @@ t.test(
     t.equal((await patient).status, 200)
   },
 )
+
+t.test('a plugin that is registered before one that it depends on stops the start', async (t) => {
+  const app = await createApp({ service: 'test', logger: createLogger({ level: 'silent', pretty: false }) })
+  t.teardown(() => app.close())
+  const limits = { MAX_IN_FLIGHT_PER_ADDRESS: 1, MAX_IN_FLIGHT_PER_CLIENT: 1, MIN_BYTES_PER_SECOND: 0 }
+  await t.rejects(async () => await app.register(limitEachAddress, limits), /dependency 'client-address'/)
+})

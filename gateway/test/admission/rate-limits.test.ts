@@ -5,8 +5,7 @@ import { text } from 'node:stream/consumers'
 import { createApp, createLogger, errorHandling } from '@knowalledge/service-kit'
 import t, { type Test } from 'tap'
 import { rateLimits } from '../../src/admission/rate-limits.ts'
-import { RequestCounts } from '../../src/admission/request-counts.ts'
-import type { Caller } from '../../src/auth/caller.ts'
+import { type Caller, clientAddress } from '../../src/auth/caller.ts'
 import { gatewayForTest, serviceForTest } from '../fixtures.ts'
 
 const topic = '{"topic":"Light"}'
@@ -159,11 +158,11 @@ const unlimited = {
 /** The limits alone, before one route of the expensive kind; callers are made out by what the test sends. */
 async function appForTest(t: Test, config: Partial<typeof unlimited>) {
   const clock = { nowMs: 0 }
-  const counts = new RequestCounts({ redis: undefined, pool: 'test', onFault: () => {}, now: () => clock.nowMs })
+  const requestCounts = { redis: undefined, onFault: () => {}, now: () => clock.nowMs }
   const app = await createApp({ service: 'test', logger: createLogger({ level: 'silent', pretty: false }) })
   await app.register(errorHandling)
-  await rateLimits(app, { config: { ...unlimited, ...config }, counts })
-  app.decorateRequest('caller')
+  await app.register(clientAddress)
+  await app.register(rateLimits, { config: { ...unlimited, ...config, QUOTA_POOL: 'test' }, requestCounts })
   app.addHook('onRequest', async (request) => {
     const { caller = 'key:1' } = request.headers
     const [, kind, id] = /^(\w+):(.*)$/.exec(String(caller)) as unknown as [string, Caller['kind'], string]

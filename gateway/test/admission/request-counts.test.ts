@@ -8,13 +8,13 @@ import { type Counted, RequestCounts } from '../../src/admission/request-counts.
 const window = { key: 'someone', windowMs: 60_000, max: 1_000 }
 
 /** A long timeout for tests that are not about timeouts: a busy machine's Redis is late at times. */
-function countsForTest(t: Test, redis?: Redis, answerWithinMs = 10_000) {
+function countsForTest(t: Test, redis?: Redis, timeoutMs = 10_000) {
   const faults: string[] = []
   const clock = { nowMs: 0 }
   const counts = new RequestCounts({
     redis,
     pool: 'test',
-    answerWithinMs,
+    timeoutMs,
     onFault: ({ state }) => faults.push(state),
     now: () => clock.nowMs,
   })
@@ -74,64 +74,19 @@ t.test('two that count in one Redis count together, and other deployments apart'
   const elsewhere = new RequestCounts({
     redis: connections[2],
     pool: 'another',
-    answerWithinMs: 10_000,
+    timeoutMs: 10_000,
     onFault: () => {},
   })
   const counted = await new Promise<Counted>((resolve) => elsewhere.add(window, resolve))
   t.match(counted, { count: 1 })
 })
 
-t.test(
-  'requests of a high-rate client are counted ahead, and unused ones are given back with the next command',
-  async (t) => {
-    const server = await redisServerForTest(t)
-    const redis = server.connect()
-    const { add, clock } = countsForTest(t, redis)
-    const inRedis = async () => Number(await redis.get('{requests:test}:someone'))
-    await add()
-    clock.nowMs = 1_000
-    t.match(await add(), { count: 2 })
-    t.equal(await inRedis(), 2, 'one in a second is no haste')
-    clock.nowMs = 1_001
-    t.match(await add(), { count: 3, endsInMs: Number })
-    t.equal(await inRedis(), 3 + 62, 'a sixteenth of what is left')
-    const commands = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1])
-    const before = await commands()
-    for (let n = 4; n <= 40; n++) t.match(await add(), { count: n })
-    t.equal(await commands(), before, 'nobody asks Redis')
-    clock.nowMs = 10_000
-    t.match(await add(), { count: 41 })
-    t.equal(await inRedis(), 41, 'the rest was given back')
-  },
-)
-
-t.test('two gateways that count ahead let in as many as the limit says, and not one more', async (t) => {
+t.test('two gateways let in as many as the limit says, and not one more', async (t) => {
   const server = await redisServerForTest(t)
   const gateways = [server.connect(), server.connect()].map((redis) => countsForTest(t, redis))
-  const max = 320
-  let letIn = 0
-  for (let asked = 0; asked < 4 * max; asked++) {
-    const { add, clock } = gateways[(asked >> 3) % 2] as (typeof gateways)[0]
-    clock.nowMs += 0.01
-    if ((await add({ max })).count <= max) letIn++
-  }
-  t.equal(letIn, max)
-})
-
-t.test('a place that was counted ahead is not lost behind the crowd of another gateway', async (t) => {
-  const server = await redisServerForTest(t)
-  const [one, other] = [server.connect(), server.connect()].map((redis) => countsForTest(t, redis)) as [
-    ReturnType<typeof countsForTest>,
-    ReturnType<typeof countsForTest>,
-  ]
   const max = 40
-  for (const _ of [1, 2]) await one.add({ max })
-  one.clock.nowMs = 1
-  await one.add({ max }) // and two more places
-  const crowd = await Promise.all(Array.from({ length: 60 }, () => other.add({ max })))
-  one.clock.nowMs = 10_000
-  const late = [await one.add({ max }), await one.add({ max }), await one.add({ max })]
-  t.equal(3 + [...crowd, ...late].filter(({ count }) => count <= max).length, max)
+  const crowds = await Promise.all(gateways.flatMap(({ add }) => Array.from({ length: 2 * max }, () => add({ max }))))
+  t.equal(crowds.filter(({ count }) => count <= max).length, max)
 })
 
 t.test('a count that has lost its end gets a new one: nobody is refused for ever', async (t) => {
@@ -149,14 +104,11 @@ t.test(
       const proxy = await faultProxyForTest(t, server.port)
       const redis = await connectForTest(t, proxy.port)
       await redis.ping()
-      const { add: addTo, faults } = countsForTest(t, redis, 50)
-      const add = () => addTo({ max: 15 }) // too few to count ahead
+      const { add, faults } = countsForTest(t, redis, 50)
       for (const _ of [1, 2, 3]) await add()
       proxy.mode = fault
       if (fault === 'refuse') proxy.cut()
-      const startedAt = performance.now()
       t.ok((await add()).count > 3, `${fault}: the last count is known`)
-      t.ok(performance.now() - startedAt < 1_000, 'it took 50 ms, give or take a busy machine')
       t.same(faults, ['degraded'])
       let asked = 0
       const synchronous = new Promise<void>((resolve) => {
@@ -176,7 +128,7 @@ t.test(
   },
 )
 
-t.test('what a closed one was waiting for does not keep it trying', async (t) => {
+t.test('what a closed one was waiting for is counted here, and is no fault', async (t) => {
   const server = await redisServerForTest(t)
   const proxy = await faultProxyForTest(t, server.port)
   const redis = await connectForTest(t, proxy.port)
@@ -185,5 +137,5 @@ t.test('what a closed one was waiting for does not keep it trying', async (t) =>
   const waiting = add()
   counts.close()
   t.match(await waiting, { count: 1 })
-  t.same(faults, ['degraded'])
+  t.same(faults, [])
 })

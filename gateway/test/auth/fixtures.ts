@@ -48,7 +48,7 @@ export async function doorForTest(
       IMAGE_GENERATION_URL: service,
       ...env,
     },
-    { identityBacking: { redis, clock } },
+    { identityStore: { redis, clock, onFault: () => {} } },
   )
   const keys = new ApiKeys({ redis, clock })
   const makeKey = (tenant = 'school-a', days = 90) => keys.create({ tenant, expiresAtMs: clock() + days * dayMs })

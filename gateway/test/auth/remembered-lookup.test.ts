@@ -10,7 +10,6 @@ interface Thing {
 function lookupForTest() {
   const clock = clockForTest()
   const asked: PromiseWithResolvers<Thing | undefined>[] = []
-  const faults: string[] = []
   const lookup = new RememberedLookup<Thing>({
     load: () => {
       const answer = Promise.withResolvers<Thing | undefined>()
@@ -19,7 +18,6 @@ function lookupForTest() {
     },
     isValid: () => true,
     clock,
-    onFault: ({ state }) => faults.push(state),
   })
   /** Asks, and lets Redis answer the n-th question so. */
   const find = (n: number, answer: Thing | undefined | Error) => {
@@ -28,7 +26,7 @@ function lookupForTest() {
     else asked[n]?.resolve(answer)
     return found
   }
-  return { lookup, clock, asked, faults, find }
+  return { lookup, clock, asked, find }
 }
 
 t.test('what was forgotten while it was being asked for is not remembered', async (t) => {
@@ -54,13 +52,12 @@ t.test('a clock that is set back makes nothing last longer', async (t) => {
   t.equal(asked.length, 2)
 })
 
-t.test('each fault of Redis is told once, and its end too', async (t) => {
-  const { clock, faults, find } = lookupForTest()
+t.test('while Redis cannot be used, what was found is valid for five minutes, and anything else a 503', async (t) => {
+  const { clock, find } = lookupForTest()
   await t.rejects(find(0, new Error('down')), { code: 'service_unavailable' })
-  clock.nowMs += 500
-  await t.rejects(find(1, new Error('down')), { code: 'service_unavailable' })
-  t.same(faults, ['degraded'])
-  clock.nowMs += 500
-  await find(2, { n: 2 })
-  t.same(faults, ['degraded', 'recovered'])
+  t.same(await find(1, { n: 1 }), { n: 1 })
+  clock.nowMs += 5 * 60_000 - 1
+  t.same(await find(2, new Error('down')), { n: 1 })
+  clock.nowMs += 1
+  await t.rejects(find(3, new Error('down')), { code: 'service_unavailable' })
 })

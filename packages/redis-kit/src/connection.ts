@@ -86,7 +86,8 @@ interface ScriptOptions {
   /** Names the command on the connection. */
   name: string
   lua: string
-  numberOfKeys: number
+  /** Absent: the first argument of each call. */
+  numberOfKeys?: number
   /** True: replies are Buffers instead of strings. */
   binaryReplies?: boolean
 }
@@ -96,7 +97,7 @@ export function defineScript(
   redis: RedisConnection,
   { name, lua, numberOfKeys, binaryReplies }: ScriptOptions,
 ): Command {
-  redis.defineCommand(name, { lua, numberOfKeys })
+  redis.defineCommand(name, numberOfKeys === undefined ? { lua } : { lua, numberOfKeys })
   // ioredis adds a method at run time, and one whose replies are Buffers: its types cannot know them.
   const commands = redis as unknown as Record<string, Command>
   const command = commands[binaryReplies ? `${name}Buffer` : name]
