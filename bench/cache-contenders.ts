@@ -6,6 +6,7 @@ import {
   type TestProcess,
 } from '@knowalledge/testing'
 import { paths } from './cache-questions.ts'
+import { pidOf } from './process-figures.ts'
 
 /** One way to get the same answers, and the processes that have work with it. */
 export interface Contender {
@@ -58,10 +59,10 @@ export async function contenders(t: TestContext): Promise<{ list: Contender[]; r
     env: { ANSWERS_FROM: remembering.url },
   })
   const behindEdge = await gatewayOf(remembering)
-  const nginx = await nginxForTest(t, { gateways: [behindEdge.url] })
+  const nginx = await nginxForTest(t, { gateways: [behindEdge.url], isBehindProxy: true })
   await askAll(nginx.url)
 
-  const redisPid = pid(redis)
+  const redisPid = pidOf(redis)
   const forgets = await gatewayOf(forgetful)
   const list: Contender[] = []
   for (const { level, bare, memoryHit, loads } of pairs) {
@@ -74,14 +75,14 @@ export async function contenders(t: TestContext): Promise<{ list: Contender[]; r
       name: bare,
       url: beforeBare.url,
       loads,
-      processes: { gateway: pid(beforeBare), service: pid(bareService) },
+      processes: { gateway: pidOf(beforeBare), service: pidOf(bareService) },
       strays: async () => 0, // it has nothing else to answer with
     })
     list.push({
       name: memoryHit,
       url: before.url,
       loads,
-      processes: { gateway: pid(before), service: pid(service), redis: redisPid },
+      processes: { gateway: pidOf(before), service: pidOf(service), redis: redisPid },
       strays: () => counted(service, /^cache_operations_total\{.*result="(?!memory)/),
     })
   }
@@ -89,14 +90,14 @@ export async function contenders(t: TestContext): Promise<{ list: Contender[]; r
     name: 'Redis hit',
     url: forgets.url,
     loads: [1, 16],
-    processes: { gateway: pid(forgets), service: pid(forgetful), redis: redisPid },
+    processes: { gateway: pidOf(forgets), service: pidOf(forgetful), redis: redisPid },
     strays: () => counted(forgetful, /^cache_operations_total\{.*result="(?!redis)/),
   })
   list.push({
     name: 'edge hit',
     url: nginx.url,
     loads: [1, 16],
-    processes: { edge: pid(nginx), gateway: pid(behindEdge) },
+    processes: { edge: pidOf(nginx), gateway: pidOf(behindEdge) },
     strays: () => counted(behindEdge, /^http_requests_total\{.*endpoint="create_subtopics"/),
   })
   const version = /redis_version:(\S+)/.exec(await redis.connect().info('server'))?.[1]
@@ -130,9 +131,4 @@ async function askAll(url: string): Promise<void> {
 async function counted({ url }: TestProcess, line: RegExp): Promise<number> {
   const samples = (await (await fetch(`${url}/metrics`)).text()).split('\n').filter((sample) => line.test(sample))
   return samples.reduce((sum, sample) => sum + Number(sample.slice(sample.lastIndexOf(' '))), 0)
-}
-
-function pid({ process }: Pick<TestProcess, 'process'>): number {
-  if (process.pid === undefined) throw new Error('a process without an id')
-  return process.pid
 }

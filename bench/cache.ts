@@ -1,7 +1,8 @@
 // npm run bench:cache: what a cached answer costs, from memory, Redis and the edge, through the real processes, beside a
 // bare Fastify route behind the same gateway, in one run. They take turns, so that a busy machine is busy for all of them.
 // With --write the section in docs/benchmarks.md is replaced. Needs wrk, nginx and redis-server.
-import { writeSection } from './benchmarks-page.ts'
+import type { TestContext } from '@knowalledge/testing'
+import { benchmark, progress } from './benchmark.ts'
 import { type Contender, contenders } from './cache-contenders.ts'
 import { measure } from './cache-measure.ts'
 import { type Result, report } from './cache-report.ts'
@@ -13,14 +14,11 @@ const mostStrays = 0.01
 /** In less, V8 has not compiled all of the way yet. */
 const warmUp = { inFlight: 16, seconds: 3 }
 
-const cleanUps: (() => unknown)[] = []
-try {
-  const { list, redis } = await contenders({ teardown: (cleanUp) => cleanUps.push(cleanUp) })
-  const text = report(await compare(list), { rounds, seconds, redis })
-  console.log(text)
-  if (process.argv.includes('--write')) writeSection({ name: 'cache', title: 'Cache' }, text)
-} finally {
-  for (const cleanUp of cleanUps.toReversed()) await cleanUp()
+await benchmark({ name: 'cache', title: 'Cache', needs: ['wrk', 'nginx', 'redis-server'], run })
+
+async function run(t: TestContext): Promise<string> {
+  const { list, redis } = await contenders(t)
+  return report(await compare(list), { rounds, seconds, redis })
 }
 
 async function compare(list: Contender[]): Promise<Result[]> {
@@ -29,8 +27,10 @@ async function compare(list: Contender[]): Promise<Result[]> {
   const results = list.flatMap((contender) =>
     contender.loads.map((inFlight): Result => ({ contender, inFlight, rounds: [] })),
   )
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < rounds; round++) {
+    progress(`round ${round + 1} of ${rounds}`)
     for (const { contender, inFlight, rounds } of results) rounds.push(await measure(contender, { inFlight, seconds }))
+  }
   for (const [at, contender] of list.entries()) {
     const strays = (await contender.strays()) - (straysBefore[at] ?? 0)
     const own = results.filter((result) => result.contender === contender).flatMap((result) => result.rounds)

@@ -1,10 +1,11 @@
-import { nginxForTest, processForTest, redisServerForTest, runKeys, type TestContext } from '@knowalledge/testing'
+import { nginxForTest, processForTest, redisServerForTest, type TestContext } from '@knowalledge/testing'
+import { ApiKeys } from '../gateway/src/auth/api-keys.ts'
+import { pidOf } from './process-figures.ts'
 
 /** One way through to the upstream. */
 export interface Door {
   name: string
   url: string
-  headers: Record<string, string>
   /** `door` is what is compared; `redis` is what the gateway asks beside it. */
   processes: { door: number; redis?: number }
 }
@@ -16,9 +17,9 @@ export const bareDoor = 'bare @fastify/http-proxy'
 const plenty = '1000000000'
 
 /** Starts everything, each a process of its own as in production; every door leads to the same upstream. */
-export async function doors(t: TestContext): Promise<Door[]> {
+export async function doors(t: TestContext, keyCount: number): Promise<{ list: Door[]; keys: string[] }> {
   const upstream = await processForTest(t, 'bench/bare-upstream.ts', { readyPath: '/' })
-  const nginx = await nginxForTest(t, { gateways: [upstream.url] })
+  const nginx = await nginxForTest(t, { gateways: [upstream.url], isBehindProxy: true })
   const bare = await processForTest(t, 'bench/bare-proxy.ts', { readyPath: '/', env: { UPSTREAM: upstream.url } })
   const redis = await redisServerForTest(t)
   const gateway = (env: Record<string, string>) =>
@@ -39,25 +40,22 @@ export async function doors(t: TestContext): Promise<Door[]> {
     CORS_ORIGINS: 'https://app.example.com',
     RATE_LIMIT_PER_MINUTE: plenty,
   }
-  const key = await runKeys(redis.url, 'create', '--tenant', 'bench', '--rpm', '1000000')
-  const redisPid = pid(redis)
+  const store = new ApiKeys({ redis: redis.connect() })
+  const newKey = async (_: unknown, n: number) =>
+    (await store.create({ tenant: `tenant-${n}`, expiresAtMs: Date.now() + 86_400_000 })).secret
+  const keys = await Promise.all(Array.from({ length: keyCount }, newKey))
+  const redisPid = pidOf(redis)
   const all = await gateway(everything)
   const off = await gateway({ AUTH: 'off', RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'warn' })
-  const headers = { 'X-API-Key': key }
-  return [
-    { name: 'nginx', url: nginx.url, headers: {}, processes: { door: pid(nginx) } },
-    { name: bareDoor, url: bare.url, headers: {}, processes: { door: pid(bare) } },
-    { name: 'gateway, everything on', url: all.url, headers, processes: { door: pid(all), redis: redisPid } },
+  const list = [
+    { name: 'nginx', url: nginx.url, processes: { door: pidOf(nginx) } },
+    { name: bareDoor, url: bare.url, processes: { door: pidOf(bare) } },
+    { name: 'gateway, everything on', url: all.url, processes: { door: pidOf(all), redis: redisPid } },
     {
       name: 'gateway, without keys, rate limits and log',
       url: off.url,
-      headers: {},
-      processes: { door: pid(off), redis: redisPid },
+      processes: { door: pidOf(off), redis: redisPid },
     },
   ].map((door) => ({ ...door, url: `${door.url}/api/create_subtopics` }))
-}
-
-function pid({ process }: { process: { pid?: number | undefined } }): number {
-  if (process.pid === undefined) throw new Error('a process without an id')
-  return process.pid
+  return { list, keys }
 }

@@ -6,6 +6,7 @@ import type { Figures } from './wrk.ts'
 export interface Result {
   door: Door
   inFlight: number
+  keyCount: number
   /** In the order in which they were taken; the same place is the same moment for every door. */
   rounds: Figures[]
 }
@@ -18,8 +19,9 @@ export function report(results: Result[], run: { rounds: number; seconds: number
   return [
     `Node ${process.version}, ${machine()}, one machine for everything and for the load, wrk, whose CPU does not count;`,
     `${run.rounds} rounds of ${run.seconds} s each, in turn, each after one that does not count; medians of the rounds. Each is \`POST /api/create_subtopics\` with a small body, passed on`,
-    'to a bare `node:http` upstream that answers 1 KB at once. "Everything on": a key of a tenant, rate limits in Redis, CORS, security',
+    'to a bare `node:http` upstream that answers 1 KB at once. "Everything on": keys of tenants, rate limits in Redis, CORS, security',
     'headers, metrics, limits of bodies, requests and connections, a log line a request. "±" is half the distance between the quartiles.',
+    `The requests come from ${countsOf(results)} keys in turn, so that each has about one to five a second.`,
     '',
     '| door | in flight | requests/s | p50 ms | p99 ms | CPU µs per request | Redis |',
     '|---|--:|--:|--:|--:|--:|--:|',
@@ -31,6 +33,12 @@ export function report(results: Result[], run: { rounds: number; seconds: number
     '|---|--:|--:|--:|---|',
     ...results.filter(({ door }) => door.name !== bareDoor).map((result) => ratioRow(result, results)),
   ].join('\n')
+}
+
+/** "1,000 (1 in flight) and 3,000 (16 in flight)". */
+function countsOf(results: Result[]): string {
+  const counts = results.map(({ inFlight, keyCount }) => `${keyCount.toLocaleString('en')} (${inFlight} in flight)`)
+  return [...new Set(counts)].join(' and ')
 }
 
 function figuresRow({ door, inFlight, rounds }: Result): string {

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { processForTest, redisServerForTest, type TestContext, type TestProcess } from '@knowalledge/testing'
 import { paths } from './cache-questions.ts'
+import { pidOf, residentMiB } from './process-figures.ts'
 
 /** One gateway before a number of text-generation instances, over the Redis and the emulator of all fleets. */
 export interface ScaledFleet {
@@ -53,7 +53,7 @@ export async function scaledFleets(
       services.push(await processForTest(t, file, { env: shared, readyPath: '/ready' }))
       startMs.push(performance.now() - startedAt)
     }
-    const idleMiB = services.map(residentMiB)
+    const idleMiB = services.map((service) => residentMiB(pidOf(service)))
     const urls = services.map(({ url }) => url)
     const gateway = await processForTest(t, 'gateway/src/server.ts', {
       env: { ...shared, TEXT_GENERATION_URL: urls.join(','), UPSTREAM_CHECK_MS: '5000' }, // there is nobody behind two of its routes
@@ -70,17 +70,6 @@ export async function scaledFleets(
   }
   const version = /redis_version:(\S+)/.exec(await redis.connect().info('server'))?.[1]
   return { fleets, redis: version ?? 'unknown' }
-}
-
-/** Physical memory of a process now. */
-export function residentMiB(process: TestProcess): number {
-  const status = readFileSync(`/proc/${pidOf(process)}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024
-}
-
-export function pidOf({ process }: Pick<TestProcess, 'process'>): number {
-  if (process.pid === undefined) throw new Error('a process without an id')
-  return process.pid
 }
 
 async function askAll(url: string): Promise<void> {

@@ -2,10 +2,11 @@
 // one gateway, Gemini simulated at 800 ms. The fleets take turns, so that a busy machine is busy for all of them.
 // With --write the section in docs/benchmarks.md is replaced. Needs wrk and redis-server.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { writeSection } from './benchmarks-page.ts'
+import type { TestContext } from '@knowalledge/testing'
+import { benchmark, progress } from './benchmark.ts'
 import { paths } from './cache-questions.ts'
-import { cpuUs } from './process-cpu.ts'
-import { pidOf, residentMiB, type ScaledFleet, scaledFleets } from './scale-fleets.ts'
+import { cpuUs, pidOf, residentMiB } from './process-figures.ts'
+import { type ScaledFleet, scaledFleets } from './scale-fleets.ts'
 import { report, type ScaleResult } from './scale-report.ts'
 import { run } from './wrk.ts'
 
@@ -22,37 +23,36 @@ const loads = [
     traffic: 'new',
     inFlight: 64,
     seconds: uncachedSeconds,
-    script: 'scale-load.lua',
-    with: () => [`topic-${++words}`],
+    script: 'post-load.lua',
+    with: () => [`{"topic":"topic-${++words} %d"}`],
   },
   {
     traffic: 'new',
     inFlight: 256,
     seconds: uncachedSeconds,
-    script: 'scale-load.lua',
-    with: () => [`topic-${++words}`],
+    script: 'post-load.lua',
+    with: () => [`{"topic":"topic-${++words} %d"}`],
   },
 ] as const
 
-const cleanUps: (() => unknown)[] = []
-try {
-  const { fleets, redis } = await scaledFleets({ teardown: (cleanUp) => cleanUps.push(cleanUp) }, sizes)
+await benchmark({ name: 'scale', title: 'Scale', needs: ['wrk', 'redis-server'], run: compare })
+
+async function compare(t: TestContext): Promise<string> {
+  const { fleets, redis } = await scaledFleets(t, sizes)
   for (const fleet of fleets) for (const load of loads) await measure(fleet, load) // to warm up, not counted
   const results = fleets.flatMap((fleet) => loads.map((load): ScaleResult => ({ fleet, load, rounds: [] })))
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < rounds; round++) {
+    progress(`round ${round + 1} of ${rounds}`)
     for (const { fleet, load, rounds } of results) rounds.push(await measure(fleet, load as (typeof loads)[number]))
+  }
   const memory = fleets.map(({ instances, processes, startMs, idleMiB }) => ({
     instances,
     startMs,
     idleMiB,
-    gatewayMiB: residentMiB(processes.gateway),
-    serviceMiB: processes.services.map(residentMiB),
+    gatewayMiB: residentMiB(pidOf(processes.gateway)),
+    serviceMiB: processes.services.map((service) => residentMiB(pidOf(service))),
   }))
-  const text = report({ results, memory, rounds, redis })
-  console.log(text)
-  if (process.argv.includes('--write')) writeSection({ name: 'scale', title: 'Scale' }, text)
-} finally {
-  for (const cleanUp of cleanUps.toReversed()) await cleanUp()
+  return report({ results, memory, rounds, redis })
 }
 
 /** A round in which everything was answered: when the machine stalls for 50 ms, instances keep to their share of the quota. */
@@ -72,7 +72,7 @@ async function measureOnce(fleet: ScaledFleet, load: (typeof loads)[number]) {
     redis: cpuUs(fleet.redisPid),
   })
   const before = used()
-  const done = await run(fleet.url, { ...load, given: load.with() })
+  const done = await run(`${fleet.url}/api/create_subtopics`, { ...load, given: load.with() })
   const after = used()
   if (done.failed > 0) return undefined
   const each = (name: keyof typeof before) => (after[name] - before[name]) / done.requests

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
@@ -11,4 +12,16 @@ export function cpuUs(pid: number): number {
     const children = readFileSync(`${thread}/children`, 'utf8').split(' ').filter(Boolean)
     return sum + nanoseconds / 1000 + children.reduce((total, child) => total + cpuUs(Number(child)), 0)
   }, 0)
+}
+
+/** Physical memory of a process: now, or the most that it ever had. */
+export function residentMiB(pid: number, figure: 'now' | 'peak' = 'now'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const name = figure === 'now' ? 'VmRSS' : 'VmHWM'
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024
+}
+
+export function pidOf({ process }: { process: Pick<ChildProcess, 'pid'> }): number {
+  if (process.pid === undefined) throw new Error('a process without an id')
+  return process.pid
 }
