@@ -6,13 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { dnsServerForTest, freePort } from '@knowalledge/testing'
 import t, { type Test } from 'tap'
 import { Discovery, systemLookup } from '../../src/proxy/discovery.ts'
+import { HealthChecker } from '../../src/proxy/health-checks.ts'
 import { LoadBalancer } from '../../src/proxy/load-balancer.ts'
 import { gatewayForTest } from '../fixtures.ts'
 
 const [a, b, c] = ['127.0.0.2', '127.0.0.3', '127.0.0.4'] as const
 
 /** A service whose instances have one name and one port, as containers have, behind a gateway that looks them up. */
-async function fleetForTest(t: Test, settings: Record<string, string> = {}) {
+async function fleetForTest(t: Test) {
   const dns = await dnsServerForTest(t)
   const resolver = new Resolver({ timeout: 10_000, tries: 1 })
   resolver.setServers([dns.server])
@@ -35,7 +36,7 @@ async function fleetForTest(t: Test, settings: Record<string, string> = {}) {
     })
   }
   const startGateway = async () => {
-    const env = { TEXT_GENERATION_URL: `http://text-generation.test:${port}`, UPSTREAM_LOOKUP_MS: '20', ...settings }
+    const env = { TEXT_GENERATION_URL: `http://text-generation.test:${port}`, UPSTREAM_LOOKUP_MS: '20' }
     const { post, logged } = await gatewayForTest(t, env, { lookup: (name) => resolver.resolve4(name) })
     const request = async (body = '') => (await post('/api/create_subtopics', body)).text()
     return { request, logged, messages: (msg: string) => logged.filter((line) => line.msg === msg) }
@@ -107,18 +108,27 @@ t.test('a failed look-up keeps the last addresses, and is logged once', async (t
   t.equal(messages('look-up of a service works again').length, 1)
 })
 
-t.test('an address that joins gets requests when it is ready', async (t) => {
-  const { dns, unready, startInstance, startGateway } = await fleetForTest(t, { UPSTREAM_CHECK_MS: '20' })
+t.test('an address that joins gets requests when a check has found it ready', async (t) => {
+  const { port, unready, startInstance } = await fleetForTest(t)
   for (const address of [a, b]) await startInstance(address)
-  dns.addresses = [a]
-  const { request, messages } = await startGateway()
-  await servedBy(request, a)
+  const url = `http://text-generation.test:${port}`
+  const balancer = new LoadBalancer({ name: 'vision', urls: [url], timeoutMs: 60_000, isChecked: true })
+  const checker = new HealthChecker([balancer], 30_000)
+  t.teardown(async () => {
+    checker.close()
+    await balancer.destroy()
+  })
+  const chosen = () => [...new Set([1, 2, 3, 4].map(() => balancer.choose([])?.ip))].sort()
+  balancer.setAddresses(url, [a])
+  await checker.check()
+  balancer.setAddresses(url, [a, b])
+  t.same(chosen(), [a], 'not before its first check')
   unready.add(b)
-  dns.addresses = [a, b]
-  await until(() => messages('addresses of a service changed').length === 2)
-  for (let n = 0; n < 10; n++) t.equal(await request(), a)
+  await checker.check()
+  t.same(chosen(), [a], 'not while it is not ready')
   unready.delete(b)
-  await servedBy(request, a, b)
+  await checker.check()
+  t.same(chosen(), [a, b])
 })
 
 t.test('names and addresses may be mixed, and only names are looked up', async (t) => {
