@@ -182,6 +182,7 @@ const families = [
   'explanations_generated_total',
   'gemini_api_calls_total',
   'gemini_api_duration_seconds',
+  'gemini_api_input_tokens_total',
   'gemini_api_tokens_total',
   'http_request_duration_seconds',
   'http_requests_in_progress',

@@ -42,6 +42,7 @@ export interface CallSubject {
   pictures: { mimeType: string; bytes: Uint8Array }[]
   promptTokens: number
   maxOutputTokens: number | undefined
+  thinkingBudget?: number | undefined
   /** Takes quota. countTokens does not. */
   isMetered: boolean
 }
@@ -103,7 +104,7 @@ export async function admitCall(
 }
 
 function record(context: Context, target: Target, subject: CallSubject): RecordedCall {
-  const { task, system, prompt, pictures, promptTokens, maxOutputTokens } = subject
+  const { task, system, prompt, pictures, promptTokens, maxOutputTokens, thinkingBudget } = subject
   return context.ledger.begin({
     atMs: context.clock(),
     task,
@@ -114,6 +115,7 @@ function record(context: Context, target: Target, subject: CallSubject): Recorde
     pictures: pictures.map(({ mimeType, bytes }) => ({ mimeType, byteLength: bytes.byteLength })),
     promptTokens,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(thinkingBudget !== undefined && { thinkingBudget }),
   })
 }
 

@@ -108,6 +108,7 @@ export interface RecordedCall {
   pictures: { mimeType: string; byteLength: number }[]
   promptTokens: number
   maxOutputTokens?: number
+  thinkingBudget?: number
   /** Faults that served it. */
   faults: FaultKind[]
   /** Absent while in flight, and for a call without an answer. */

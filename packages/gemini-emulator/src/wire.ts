@@ -52,6 +52,8 @@ export interface Ask {
   wantsJson: boolean
   wantsPicture: boolean
   wantsThoughts: boolean
+  /** Most tokens of thoughts; undefined: as many as the model likes. */
+  thinkingBudget: number | undefined
   aspectRatio: string
   maxOutputTokens: number | undefined
   promptTokens: { text: number; pictures: number }
@@ -111,11 +113,13 @@ function readGenerationConfig(config: Record<string, unknown>) {
     )
   }
   const ratio = record(config.imageConfig).aspectRatio
+  const { includeThoughts, thinkingBudget } = record(config.thinkingConfig)
   return {
     schema: schema === undefined ? undefined : readSchema(schema, 'response_schema'),
     wantsJson,
     wantsPicture: modalities.some((modality) => modality.toUpperCase() === 'IMAGE'),
-    wantsThoughts: record(config.thinkingConfig).includeThoughts === true,
+    wantsThoughts: includeThoughts === true,
+    thinkingBudget: typeof thinkingBudget === 'number' && thinkingBudget >= 0 ? thinkingBudget : undefined,
     aspectRatio: typeof ratio === 'string' ? ratio : '1:1',
     maxOutputTokens: typeof config.maxOutputTokens === 'number' ? config.maxOutputTokens : undefined,
   }

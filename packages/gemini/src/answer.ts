@@ -21,7 +21,7 @@ const BLOCKED = new Set([
 ])
 const FINISHED = new Set(['STOP', 'FINISH_REASON_UNSPECIFIED', undefined])
 
-/** The parsed JSON of a generateContent response. @throws GeminiError blocked or malformed, with the tokens it cost */
+/** The parsed JSON of a generateContent response. @throws GeminiError blocked, cut_off or malformed, with the tokens it cost */
 export function readJson(response: unknown, askedModel: string): GeminiAnswer<unknown> {
   const { parts, usage, modelVersion } = readCandidate(response, askedModel)
   const text = parts.map((part) => (typeof part.text === 'string' ? part.text : '')).join('')
@@ -33,7 +33,7 @@ export function readJson(response: unknown, askedModel: string): GeminiAnswer<un
   }
 }
 
-/** The first candidate of a generateContent response. @throws GeminiError blocked or malformed */
+/** The first candidate of a generateContent response. @throws GeminiError blocked, cut_off or malformed */
 export function readCandidate(response: unknown, askedModel: string): UsableAnswer {
   const { promptFeedback, candidates, usageMetadata, modelVersion } = record(response)
   const reported = readUsage(usageMetadata)
@@ -45,7 +45,10 @@ export function readCandidate(response: unknown, askedModel: string): UsableAnsw
   if (typeof finishReason === 'string' && BLOCKED.has(finishReason)) {
     throw blocked(`Gemini refused its answer: ${finishReason}${finishMessage ? `, ${finishMessage}` : ''}`, reported)
   }
-  if (finishReason === 'MAX_TOKENS') throw malformed('The answer was cut off at maxOutputTokens', reported)
+  if (finishReason === 'MAX_TOKENS')
+    throw new GeminiError('cut_off', 'The answer was cut off at maxOutputTokens', {
+      ...(reported && { usage: reported }),
+    })
   if (!FINISHED.has(finishReason as string | undefined))
     throw malformed(`The answer ended with ${finishReason}`, reported)
   const { parts } = record(content)

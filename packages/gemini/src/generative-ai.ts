@@ -56,14 +56,15 @@ function withFetch<T>(replacement: typeof fetch, start: () => Promise<T>): Promi
   }
 }
 
-/** No temperature, topP or topK: newer models answer 400 to them. */
-function settingsOf({ system, schema, maxOutputTokens }: Ask) {
+/** No temperature, topP or topK: newer models answer 400 to them. `maxOutputTokens` on the wire includes thoughts. */
+function settingsOf({ system, schema, maxOutputTokens, outputFactor = 1, thinkingBudget }: Ask) {
   return {
     ...(system !== undefined && { systemInstruction: system }),
     generationConfig: {
       responseMimeType: 'application/json',
       responseSchema: toSdkSchema(schema),
-      maxOutputTokens,
+      maxOutputTokens: maxOutputTokens * outputFactor + (thinkingBudget ?? 0),
+      ...(thinkingBudget !== undefined && { thinkingConfig: { thinkingBudget } }),
     },
   }
 }

@@ -14,7 +14,12 @@ export interface JsonRequest {
   prompt: string
   /** An OpenAPI-style response schema as the Gemini API takes it: `{ type: 'OBJECT', properties: … }`. */
   schema: ResponseSchema
+  /** Of the answer, without thoughts where these have a budget. */
   maxOutputTokens: number
+  /** Multiplies `maxOutputTokens`. Default 1. */
+  outputFactor?: number | undefined
+  /** Most tokens of thoughts. Default: the model decides, and its thoughts count against `maxOutputTokens`. */
+  thinkingBudget?: number | undefined
   signal: AbortSignal
 }
 
@@ -54,7 +59,9 @@ export type GeminiErrorKind =
   | 'not_found'
   /** Google's safety filters refused the prompt or the answer. */
   | 'blocked'
-  /** It answered, but not with something that can be used: broken JSON, no candidates, cut off. */
+  /** The answer reached its bound of tokens: a larger one may help. */
+  | 'cut_off'
+  /** It answered, but not with something that can be used: broken JSON, no candidates. */
   | 'malformed'
   /** 5xx, refused, reset, no name. */
   | 'unavailable'

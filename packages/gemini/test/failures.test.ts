@@ -18,7 +18,7 @@ const EXPECTED: [FaultKind, object][] = [
   ['400_invalid_argument', { kind: 'rejected', message: /invalid argument/ }],
   ['truncated_json', { kind: 'malformed' }],
   ['wrong_json', { kind: 'malformed', message: /not JSON/, usage: { promptTokens: 3 } }],
-  ['max_tokens', { kind: 'malformed', message: /cut off/, usage: { promptTokens: 3, outputTokens: Number } }],
+  ['max_tokens', { kind: 'cut_off', message: /cut off/, usage: { promptTokens: 3, outputTokens: Number } }],
   ['empty_candidates', { kind: 'malformed', message: /no candidates/, usage: { totalTokens: 3 } }],
   ['safety_prompt', { kind: 'blocked', message: /prompt: PROHIBITED_CONTENT/, usage: { totalTokens: 3 } }],
   ['safety_candidate', { kind: 'blocked', message: /answer: SAFETY/, usage: { totalTokens: 3 } }],
@@ -65,14 +65,8 @@ t.test('every finish reason but STOP is a failure, and filters are told from fau
   for (const reason of ['SAFETY', 'RECITATION', 'BLOCKLIST', 'PROHIBITED_CONTENT', 'SPII', 'IMAGE_SAFETY']) {
     t.equal(await kindFor(reason), 'blocked', reason)
   }
-  for (const reason of [
-    'MAX_TOKENS',
-    'LANGUAGE',
-    'OTHER',
-    'MALFORMED_FUNCTION_CALL',
-    'MALFORMED_RESPONSE',
-    'NEW_ONE',
-  ]) {
+  t.equal(await kindFor('MAX_TOKENS'), 'cut_off')
+  for (const reason of ['LANGUAGE', 'OTHER', 'MALFORMED_FUNCTION_CALL', 'MALFORMED_RESPONSE', 'NEW_ONE']) {
     t.equal(await kindFor(reason), 'malformed', reason)
   }
   finishReason = undefined

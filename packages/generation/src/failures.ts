@@ -38,6 +38,7 @@ const geminiMessages: Record<GeminiError['kind'], [ApiErrorName, string]> = {
     "Gemini's safety filters refused this content. Put it in other words or choose something else.",
   ],
   malformed: ['gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.'],
+  cut_off: ['gemini_bad_answer', 'Gemini gave an answer that cannot be used. Try again.'],
   unavailable: ['gemini_unavailable', 'Gemini cannot be reached right now. Try again in a minute.'],
   timeout: ['timeout', 'Gemini took too long to answer. Try again.'],
   cancelled: ['timeout', 'The request was given up before Gemini answered. Try again.'],

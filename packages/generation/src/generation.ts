@@ -3,16 +3,19 @@ import { Group } from './group.ts'
 import { TokenEstimates } from './token-estimates.ts'
 import type { Generation, GenerationAnswer, GenerationSpec, OnSettled, RunContext, RunTools } from './types.ts'
 
-export interface GenerationOptions extends Omit<RunTools, 'estimates' | 'random'> {
+export interface GenerationOptions extends Omit<RunTools, 'estimates' | 'random' | 'countedTokens'> {
   /** False: always reserve the estimates of the specs. Default true: estimates are learned. */
   adaptiveEstimates?: boolean
+  /** Default total. */
+  countedTokens?: RunTools['countedTokens']
   /** 0 ≤ x < 1, for the jitter of retries. Default Math.random. */
   random?: () => number
 }
 
 /** The path of every Gemini call: cache → coalesce → reserve → call → settle → check → store, or a stale copy. */
 export function createGeneration({ adaptiveEstimates = true, ...options }: GenerationOptions): Generation {
-  const tools: RunTools = { random: Math.random, ...options, estimates: new TokenEstimates(adaptiveEstimates) }
+  const estimates = new TokenEstimates(adaptiveEstimates)
+  const tools: RunTools = { random: Math.random, countedTokens: 'total', ...options, estimates }
   return {
     run: (spec, context) => new ChainRun(spec, context, tools).answer(),
     async runAll(specs, context, onSettled) {

@@ -20,6 +20,11 @@ export const quotaSettings = {
     maximum: largestLimits.tpm,
   }),
   QUOTA_TPD: setting.wholeNumber('Tokens a day', { default: 50_000_000, minimum: 1, maximum: largestLimits.tpd }),
+  QUOTA_TOKENS: setting.oneOf(
+    ['total', 'input'],
+    'Which tokens are charged: all that a call used, or those of its input, which Google counts against its TPM',
+    { default: 'total' },
+  ),
   QUOTA_WINDOW_MS: setting.wholeNumber('Length of the minute; another than 60000 only where a test scales time', {
     default: 60_000,
     minimum: 1_000,

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type GeminiAnswer, GeminiError } from '@knowalledge/gemini'
+import { type GeminiAnswer, GeminiError, type TokenUsage } from '@knowalledge/gemini'
 import type { Reservation } from '@knowalledge/quota-client'
 import { type Answer, answerTags, type Claim, cacheKey, type Produced, type Stored } from '@knowalledge/response-cache'
 import { HttpError, inSpan } from '@knowalledge/service-kit'
 import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, unusableAnswer } from './failures.ts'
 import type { Group } from './group.ts'
 import { reserve } from './reserve.ts'
+import { settleFailure, tokensIn, tokensOfLonger } from './settling.ts'
 import {
   type Accepted,
+  type CallOptions,
   type GenerationSpec,
   type Pool,
   type Quality,
@@ -20,9 +22,12 @@ const retryBaseMs = 200
 /** Length of the pause after a 429 that waiting does not cure: spent credits, a tier without access. */
 const terminalPauseMs = 60_000
 
-/** What cures a failed attempt: waiting and calling again, calling again at once, or nothing. */
-type Remedy = 'retry' | 'ask_again' | 'none'
-type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy }
+/** What cures a failed attempt: waiting and calling again, calling again at once, a longer answer, or nothing. */
+type Remedy = 'retry' | 'ask_again' | 'longer' | 'none'
+type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy; tokens?: number }
+
+/** How many times as long an answer may be that was cut off. */
+const longerFactor = 2
 
 /** One request to one model, for one client: from the cache, from another's call, or from Gemini. */
 export class Run<T> {
@@ -74,8 +79,9 @@ export class Run<T> {
   }
 
   /**
-   * The result of a claim. A refusal of another client's call may not apply to this one, which then claims again: once for a refusal by the shared
-   * quota, which may have been requested for a whole presentation; as often as it was another client's own limit or share.
+   * The result of a claim. A refusal of another client's call may not apply to this one, which then claims again: once for a
+   * refusal by the shared quota, which may have been requested for a whole presentation; as often as it was another client's
+   * own limit or share.
    */
   async resultOf(first: Claim<T>, claimAgain: () => Promise<Claim<T>>): Promise<Answer<T>> {
     let claim = first
@@ -93,7 +99,7 @@ export class Run<T> {
 
   /**
    * Reserve → call → settle → check. 5xx and resets are retried at most twice, exponentially with full jitter; an unusable
-   * answer is requested once more where the spec says so. Each attempt has a reservation of its own; when that is refused,
+   * answer is requested once more where the spec says so, one that was cut off with room for a longer one. Each attempt has a reservation of its own; when that is refused,
    * the failure stands. `unwanted` aborts when nobody waits for the answer any more.
    */
   async #produce(unwanted: AbortSignal, group: Group | undefined): Promise<Produced<T>> {
@@ -102,9 +108,10 @@ export class Run<T> {
     const grouped = await group?.take()
     const inTime = () => AbortSignal.any([unwanted, AbortSignal.timeout(timeoutMs)])
     let signal = inTime()
-    const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, none: 0 }
+    const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, longer: 1, none: 0 }
+    const ask = { outputFactor: 1, tokens: this.#estimate }
     const reserveAgain = async () => {
-      const reservation = await this.#reserve(this.#context.wait ? unwanted : signal)
+      const reservation = await this.#reserve(ask.tokens, this.#context.wait ? unwanted : signal)
       if (this.#context.wait) signal = inTime() // the time in line is the client's and not the call's
       return reservation
     }
@@ -112,14 +119,15 @@ export class Run<T> {
     for (let delayMs = retryBaseMs; ; delayMs *= 2) {
       // A grant that is too old stays charged; the call needs another one.
       while (!reservation.start()) reservation = await reserveAgain()
-      const outcome = await this.#attempt(reservation, signal)
+      const outcome = await this.#attempt(reservation, { outputFactor: ask.outputFactor, signal })
       if ('accepted' in outcome) {
         const { value, passed } = outcome.accepted
         if (passed) metrics.cacheOperation(operation, 'store')
         return { value, store: passed }
       }
-      const { error, remedy } = outcome
+      const { error, remedy, tokens = ask.tokens } = outcome
       if (left[remedy]-- === 0) throw error
+      if (remedy === 'longer') Object.assign(ask, { outputFactor: longerFactor, tokens })
       try {
         if (remedy === 'retry') await sleep(random() * delayMs, undefined, { signal })
         reservation = await reserveAgain()
@@ -130,9 +138,13 @@ export class Run<T> {
     }
   }
 
-  async #reserve(signal: AbortSignal): Promise<Reservation> {
+  get #estimate(): number {
+    return this.#tools.estimates.tokens(this.#spec, this.model)
+  }
+
+  async #reserve(tokens: number, signal: AbortSignal): Promise<Reservation> {
     const { priority } = this.#spec
-    const amount = { requests: 1, tokens: this.#tools.estimates.tokens(this.#spec, this.model), priority }
+    const amount = { requests: 1, tokens, priority }
     const verdict = await reserve(amount, { ...this.#tools, ...this.#pool }, { ...this.#context, signal })
     if (!verdict.granted) throw quotaRefusal(verdict)
     return verdict.reservation
@@ -142,43 +154,50 @@ export class Run<T> {
     return this.#tools.poolOf(this.model)
   }
 
-  async #attempt(reservation: Reservation, signal: AbortSignal): Promise<Outcome<T>> {
+  async #attempt(reservation: Reservation, ask: Omit<CallOptions, 'model'>): Promise<Outcome<T>> {
     const { operation } = this.#spec
     const { model } = this
+    const { countedTokens } = this.#tools
     const startedAtMs = performance.now()
     let answer: GeminiAnswer<unknown>
     try {
-      answer = await inSpan(`gemini ${operation}`, { model }, () => this.#spec.call({ model, signal }))
+      answer = await inSpan(`gemini ${operation}`, { model }, () => this.#spec.call({ model, ...ask }))
     } catch (error) {
       if (!(error instanceof GeminiError)) throw error
-      settleFailure(error, reservation)
-      this.#record(error.kind, startedAtMs, error.usage?.totalTokens)
+      settleFailure(error, reservation, countedTokens)
+      this.#record(error.kind, startedAtMs, error.usage)
       this.#context.log.warn({ operation, model, kind: error.kind, reason: error.message }, 'Gemini call failed')
       return await this.#failed(error)
     }
     this.#context.outcome.model = answer.modelVersion
-    const { totalTokens } = answer.usage
-    if (totalTokens > 0) {
+    const tokens = tokensIn(answer.usage, countedTokens)
+    if (tokens > 0) {
       // Zero means that Google named no figure, as Imagen never does: then the estimate stays charged.
-      reservation.settle(totalTokens)
-      this.#tools.metrics.quotaEstimateRatio(operation, totalTokens / reservation.tokens)
-      this.#tools.estimates.settled(this.#spec, model, totalTokens)
+      reservation.settle(tokens)
+      this.#tools.metrics.quotaEstimateRatio(operation, tokens / reservation.tokens)
+      this.#tools.estimates.settled(this.#spec, model, tokens)
     }
-    this.#record('success', startedAtMs, totalTokens)
+    this.#record('success', startedAtMs, answer.usage)
     return await this.#check(answer)
   }
 
-  #record(status: 'success' | GeminiError['kind'], startedAtMs: number, totalTokens = 0): void {
+  #record(status: 'success' | GeminiError['kind'], startedAtMs: number, usage?: TokenUsage): void {
     const { outcome } = this.#context
+    const { totalTokens = 0, promptTokens: inputTokens = 0 } = usage ?? {}
     outcome.gemini_calls = (outcome.gemini_calls ?? 0) + 1
     outcome.tokens = (outcome.tokens ?? 0) + totalTokens
     const { operation: endpoint } = this.#spec
     const durationMs = performance.now() - startedAtMs
-    this.#tools.metrics.geminiCall({ endpoint, model: this.model, status, durationMs, totalTokens })
+    this.#tools.metrics.geminiCall({ endpoint, model: this.model, status, durationMs, totalTokens, inputTokens })
   }
 
   async #failed(error: GeminiError): Promise<Outcome<T>> {
     if (error.kind === 'rate_limited') return { error: await this.#pauseAll(error), remedy: 'none' }
+    if (error.kind === 'cut_off') {
+      const { countedTokens: counted } = this.#tools
+      const tokens = tokensOfLonger(error, { factor: longerFactor, estimate: this.#estimate, counted })
+      return { error: geminiFailure(error), remedy: 'longer', tokens }
+    }
     const askAgain = error.kind === 'malformed' && this.#spec.askAgain
     return { error: geminiFailure(error), remedy: error.retryable ? 'retry' : askAgain ? 'ask_again' : 'none' }
   }
@@ -223,11 +242,4 @@ export class Run<T> {
 /** The key under which an answer of this model is cached. */
 export function answerKey<T>({ operation, promptVersion, language, input }: GenerationSpec<T>, model: string): string {
   return cacheKey({ operation, promptVersion, model, language, input })
-}
-
-/** A call that provably never reached Google is released; one of unknown cost stays charged with its estimate. */
-function settleFailure(error: GeminiError, reservation: Reservation): void {
-  if (!error.reachedGemini) reservation.release()
-  else if (error.usage?.totalTokens) reservation.settle(error.usage.totalTokens)
-  else if (error.kind === 'rate_limited') reservation.settle(0) // the request counts, its tokens were not spent
 }

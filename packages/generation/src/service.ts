@@ -17,7 +17,7 @@ import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
 import type { Waiting } from './learning-reply.ts'
 import { type Chain, type Chains, chainsOf } from './models.ts'
-import type { ServiceConfig } from './settings.ts'
+import { type ServiceConfig, type ThinkingBudgets, thinkingBudgetsOf } from './settings.ts'
 import type { Generation } from './types.ts'
 
 export interface ServiceOptions<Config extends ServiceConfig = ServiceConfig> {
@@ -40,6 +40,7 @@ export interface GenerationTools {
   generation: Generation
   /** The service's models, best first. */
   models: Chain
+  thinkingBudgets: ThinkingBudgets
   gemini: Gemini
   metrics: Metrics
   cache: ResponseCache
@@ -73,6 +74,7 @@ export async function createGenerationApp(
     metrics,
     timeoutMs: config.GEMINI_TIMEOUT_MS,
     adaptiveEstimates: config.QUOTA_ADAPTIVE_ESTIMATES,
+    countedTokens: config.QUOTA_TOKENS,
   })
   const closing = new AbortController()
   app.addHook('preClose', async () => {
@@ -83,7 +85,10 @@ export async function createGenerationApp(
     maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
     closing: closing.signal,
   }
-  return { app, tools: { generation, models, gemini, metrics, cache, waiting } }
+  return {
+    app,
+    tools: { generation, models, thinkingBudgets: thinkingBudgetsOf(config), gemini, metrics, cache, waiting },
+  }
 }
 
 export interface ServiceDefinition<Config extends ServiceConfig> {

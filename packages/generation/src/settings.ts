@@ -35,6 +35,15 @@ const cacheSettings = {
   }),
 }
 
+const thinkingBudget = (what: string) =>
+  Type.Optional(
+    Type.Integer({
+      description: `Most tokens that a model may think for ${what}, beside those of its answer; absent: as the model likes`,
+      minimum: 0,
+      maximum: 65_536,
+    }),
+  )
+
 const geminiSettings = {
   GEMINI_API_KEY: setting.optionalText('Key of the Gemini API'),
   GOOGLE_API_KEY: setting.optionalText('The same by its other name; GEMINI_API_KEY goes first'),
@@ -52,6 +61,9 @@ const geminiSettings = {
       default: 'gemini',
     },
   ),
+  THINKING_BUDGET_SUBTOPICS: thinkingBudget('the subtopics of a topic'),
+  THINKING_BUDGET_EXPLANATION: thinkingBudget('an explanation'),
+  THINKING_BUDGET_IMAGE2TOPIC: thinkingBudget('the topic of an image'),
   GEMINI_TIMEOUT_MS: setting.wholeNumber('Timeout of one answer, retries included', {
     default: 30_000,
     minimum: 100,
@@ -90,4 +102,15 @@ export type ServiceConfig = Readonly<Static<ReturnType<typeof serviceSettings>>>
 /** Faults between settings that are valid each by itself. */
 export function serviceFaults(read: Partial<ServiceConfig>, env: Environment): string[] {
   return [...gatewaySecretFaults(read, env), ...modelFaults(read), ...poolFaults(read)]
+}
+
+/** Most tokens of thoughts by operation; undefined: as the model likes. */
+export type ThinkingBudgets = ReturnType<typeof thinkingBudgetsOf>
+
+export function thinkingBudgetsOf(config: ServiceConfig) {
+  return {
+    create_subtopics: config.THINKING_BUDGET_SUBTOPICS,
+    create_presentation: config.THINKING_BUDGET_EXPLANATION,
+    image2topic: config.THINKING_BUDGET_IMAGE2TOPIC,
+  }
 }

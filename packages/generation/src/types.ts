@@ -5,6 +5,7 @@ import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
 import type { Chain } from './models.ts'
 import type { Semaphore } from './semaphore.ts'
+import type { CountedTokens } from './settling.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
 /** One request to Gemini, with everything that its path needs to know. */
@@ -32,6 +33,8 @@ export interface GenerationSpec<T> {
 
 export interface CallOptions {
   model: string
+  /** By this the bound of the answer is multiplied: 1, or more after an answer that was cut off. */
+  outputFactor: number
   signal: AbortSignal
 }
 
@@ -88,6 +91,7 @@ export interface RunTools {
   cache: ResponseCache
   metrics: Metrics
   estimates: TokenEstimates
+  countedTokens: CountedTokens
   /** Timeout of one answer in milliseconds, retries included. */
   timeoutMs: number
   /** 0 ≤ x < 1, for the jitter of retries. */

@@ -192,6 +192,7 @@ t.test('each kind of failure has its own error', async (t) => {
     ['not_found', 'gemini_bad_answer', 502],
     ['blocked', 'content_blocked', 422],
     ['malformed', 'gemini_bad_answer', 502],
+    ['cut_off', 'gemini_bad_answer', 502],
     ['timeout', 'timeout', 504],
   ] as const
   for (const [kind, code, statusCode] of table) {

@@ -63,12 +63,13 @@ function cacheRecorders(registry: Registry, options: MetricsOptions): Pick<Metri
 }
 
 function geminiRecorders(registry: Registry, options: MetricsOptions): Pick<Metrics, 'geminiCall'> {
-  const { calls, duration, tokens } = geminiInstruments(registry)
+  const { calls, duration, tokens, inputTokens } = geminiInstruments(registry)
   const modelLabel = closedSet(options.models ?? [])
   for (const endpoint of options.operations ?? []) {
     for (const model of options.models ?? []) {
       for (const status of geminiCallStatuses) calls.inc({ endpoint, model, status }, 0)
       tokens.inc({ endpoint, model }, 0)
+      inputTokens.inc({ endpoint, model }, 0)
     }
   }
   return {
@@ -77,6 +78,7 @@ function geminiRecorders(registry: Registry, options: MetricsOptions): Pick<Metr
       calls.inc({ ...labels, status: call.status })
       if (isAmount(call.durationMs)) duration.observe(labels, call.durationMs / 1000)
       if (isAmount(call.totalTokens)) tokens.inc(labels, call.totalTokens)
+      if (isAmount(call.inputTokens)) inputTokens.inc(labels, call.inputTokens)
     },
   }
 }

@@ -159,6 +159,12 @@ export function geminiInstruments(registry: Registry) {
       labelNames: ['endpoint', 'model'],
       registers,
     }),
+    inputTokens: new Counter({
+      name: 'gemini_api_input_tokens_total',
+      help: 'Of these, the tokens of the prompt, which Gemini counts against its tokens a minute.',
+      labelNames: ['endpoint', 'model'],
+      registers,
+    }),
   }
 }
 

@@ -41,6 +41,7 @@ export const geminiCallStatuses = [
   'not_found',
   'blocked',
   'malformed',
+  'cut_off',
   'unavailable',
   'timeout',
   'cancelled',
@@ -54,6 +55,7 @@ export interface GeminiCall {
   status: GeminiCallStatus
   durationMs: number
   totalTokens?: number | undefined
+  inputTokens?: number | undefined
 }
 
 /**

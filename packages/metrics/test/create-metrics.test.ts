@@ -13,6 +13,7 @@ t.test('records each event under the name and labels of the contract', async (t)
     status: 'success',
     durationMs: 1500,
     totalTokens: 321,
+    inputTokens: 123,
   })
   metrics.contentGenerated('subtopics', 15)
   metrics.contentGenerated('explanation', 4)
@@ -34,6 +35,7 @@ t.test('records each event under the name and labels of the contract', async (t)
     'gemini_api_calls_total{endpoint="image2topic",model="gemini-3.8-flash",status="success"}': 1,
     'gemini_api_duration_seconds_sum{endpoint="image2topic",model="gemini-3.8-flash"}': 1.5,
     'gemini_api_tokens_total{endpoint="image2topic",model="gemini-3.8-flash"}': 321,
+    'gemini_api_input_tokens_total{endpoint="image2topic",model="gemini-3.8-flash"}': 123,
     subtopics_generated_total: 15,
     explanations_generated_total: 4,
     'images_generated_total{source="imagen"}': 1,

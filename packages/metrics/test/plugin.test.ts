@@ -52,6 +52,7 @@ t.test('serves exactly the families of the contract', async (t) => {
     'explanations_generated_total counter',
     'gemini_api_calls_total counter',
     'gemini_api_duration_seconds histogram',
+    'gemini_api_input_tokens_total counter',
     'gemini_api_tokens_total counter',
     'http_request_duration_seconds histogram',
     'http_requests_in_progress gauge',

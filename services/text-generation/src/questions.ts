@@ -15,8 +15,9 @@ const estimatedTokens = 1_500
 /** The subtopics of a topic, as every route asks for them: the same question has the same answer, by GET or POST. */
 export function subtopicsSpec(
   question: SubtopicsQuestion,
-  { gemini, models }: GenerationTools,
+  { gemini, models, thinkingBudgets }: GenerationTools,
 ): GenerationSpec<Subtopics> {
+  const thinkingBudget = thinkingBudgets.create_subtopics
   return {
     operation: 'create_subtopics',
     promptVersion: subtopicsVersion,
@@ -26,7 +27,7 @@ export function subtopicsSpec(
     topic: question.topic,
     priority: 'interactive',
     estimatedTokens,
-    call: (ask) => gemini.generateJson({ ...subtopicsPrompt(question), ...ask }),
+    call: (ask) => gemini.generateJson({ ...subtopicsPrompt(question), thinkingBudget, ...ask }),
     accept: (raw) => acceptSubtopics(raw, question),
   }
 }
@@ -34,12 +35,13 @@ export function subtopicsSpec(
 /** One explanation. It is batch work: the last fifth of the quota is for what cannot be asked for in bulk. */
 export function explanationSpec(
   asked: ExplanationQuestion,
-  { gemini, models }: GenerationTools,
+  { gemini, models, thinkingBudgets }: GenerationTools,
 ): GenerationSpec<Explanation> {
   // Named one by one: a question may bring along what else a client sent, which must not make it another question.
   const { topic, subtopic, educationLevel, levelOfDetail, language } = asked
   // The web app's `General` is no style: the same question as without one.
   const learningStyle = /^(general)?$/i.test(asked.learningStyle ?? '') ? undefined : asked.learningStyle
+  const thinkingBudget = thinkingBudgets.create_presentation
   const question = { topic, subtopic, educationLevel, levelOfDetail, learningStyle, language }
   return {
     operation: 'create_presentation',
@@ -50,7 +52,7 @@ export function explanationSpec(
     topic,
     priority: 'batch',
     estimatedTokens,
-    call: (ask) => gemini.generateJson({ ...explanationPrompt(question), ...ask }),
+    call: (ask) => gemini.generateJson({ ...explanationPrompt(question), thinkingBudget, ...ask }),
     accept: (raw) => acceptExplanation(raw, question),
     askAgain: true,
   }

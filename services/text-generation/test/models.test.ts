@@ -75,3 +75,18 @@ t.test('a 429 of Gemini pauses its own model only', async (t) => {
   t.same(pauses, ['rpd', undefined, undefined])
   t.equal(emulator.counters().byTask.text.refused + emulator.counters().byTask.text.admitted, 2)
 })
+
+t.test('each operation has its own thinking budget', async (t) => {
+  const { post, emulator } = await build(t, { THINKING_BUDGET_SUBTOPICS: '0', THINKING_BUDGET_EXPLANATION: '16' })
+  await post('/api/create_subtopics', { topic: 'Light' })
+  await post('/api/create_presentation', { ...presentation, focus: ['Waves'] })
+  t.match(emulator.calls(), [
+    { thinkingBudget: 0, maxOutputTokens: 4_096 },
+    { thinkingBudget: 16, maxOutputTokens: 4_112 },
+  ])
+  t.equal(emulator.counters().tokens.thoughts, 16)
+  const free = await build(t)
+  await free.post('/api/create_subtopics', { topic: 'Light' })
+  t.notOk('thinkingBudget' in (free.emulator.calls()[0] ?? {}))
+  t.ok(free.emulator.counters().tokens.thoughts > 16)
+})

@@ -74,7 +74,8 @@ async function makePicture(context: Context, ask: Ask, fault: FaultState | undef
 
 async function makeText(ask: Ask, fault: FaultState | undefined): Promise<Made> {
   const text = await answerText(ask, spoilingOf(fault))
-  const thoughts = 32 + Math.floor(randomFrom(`thoughts ${ask.prompt}`).next() * 32)
+  const liked = 32 + Math.floor(randomFrom(`thoughts ${ask.prompt}`).next() * 32)
+  const thoughts = Math.min(liked, ask.thinkingBudget ?? liked)
   const budget =
     fault?.kind === 'max_tokens' ? Math.floor(countTextTokens(text) / 2) : (ask.maxOutputTokens ?? Infinity) - thoughts
   const isCut = countTextTokens(text) > budget

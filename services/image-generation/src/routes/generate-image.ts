@@ -62,7 +62,7 @@ export function generateImage(app: App, tools: GenerationTools, imageBackend: 'g
         input: { prompt },
         priority: 'interactive',
         estimatedTokens,
-        call: (ask) => gemini.generatePicture({ prompt, ...ask }),
+        call: ({ model, signal }) => gemini.generatePicture({ prompt, model, signal }),
         accept: (raw) => ({ value: toDrawing(raw as Picture), passed: true }),
       }
       return await answerLearning(request, reply, {

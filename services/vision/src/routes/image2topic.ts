@@ -51,7 +51,7 @@ export interface Image2TopicOptions {
 
 /** `POST /api/image2topic`: the topic that an image shows. */
 export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOptions): void {
-  const { generation, gemini, models, waiting } = tools
+  const { generation, gemini, models, thinkingBudgets, waiting } = tools
   const uploads = new UploadMemory(maxUploadBytes, app.log)
   const decoders = new DecoderPool()
   app.addHook('onClose', () => decoders.close())
@@ -103,6 +103,7 @@ export function image2Topic(app: App, { tools, maxUploadBytes }: Image2TopicOpti
                       ...topicPrompt(language),
                       schema: topicSchema,
                       picture: question.image,
+                      thinkingBudget: thinkingBudgets.image2topic,
                       ...ask,
                     }),
                   accept: (raw) => acceptTopic(raw, language),
