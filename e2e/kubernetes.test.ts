@@ -186,12 +186,15 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       '/api/quota/stats',
       '/api/health',
       '/api/ready',
+      '/',
+      '/assets/app/main.ts',
       '/docs',
       '/docs/static/index.html',
       '/openapi.json',
     ])
       t.ok(isOpen(url), url)
-    for (const url of ['/metrics', '/health', '/ready', '/api/admin/cache', '/']) t.notOk(isOpen(url), url)
+    for (const url of ['/metrics', '/health', '/ready', '/api/admin/cache', '/ops', '/ops/events'])
+      t.notOk(isOpen(url), url)
     for (const { backend } of paths) t.match(backend.service, { name: 'gateway', port: { name: 'http' } })
     t.equal(Boolean(ingress?.spec?.tls), overlay === 'prod')
     const annotation = (name: string) => ingress?.metadata.annotations?.[`nginx.ingress.kubernetes.io/${name}`]
