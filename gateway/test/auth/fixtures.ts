@@ -21,8 +21,8 @@ export async function doorForTest(
 ) {
   const server = given ?? (await redisServerForTest(t))
   const clock = clockForTest()
-  // As a gateway's own: nothing waits for a connection that is not there.
-  const redis = server.connect({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 200 })
+  // As a gateway's own: nothing waits for a connection that is not there. The gateway's timeout is the circuit breaker's.
+  const redis = server.connect({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 10_000 })
   await new Promise((resolve) => redis.once('ready', resolve))
   const passedOn: string[] = []
   const service = await serviceForTest(t, (request, reply) => {

@@ -107,7 +107,8 @@ t.test(
     for (let n = 0; n < 5; n++) t.match(await (await fetch(`${url}/api/ready`)).json(), { status: 'degraded' })
     t.equal(asked.filter((path) => path === '/ready').length, 2, 'for the service, and for whether any is there')
 
-    const watched = await gatewayForTest(t, { TEXT_GENERATION_URL, UPSTREAM_CHECK_MS: '20' })
+    // Checks that time out on a busy machine would be changes too.
+    const watched = await gatewayForTest(t, { TEXT_GENERATION_URL, UPSTREAM_CHECK_MS: '1000' })
     const documents = async () => {
       await fetch(`${watched.url}/openapi.json`)
       return asked.filter((path) => path === '/openapi.json').length
