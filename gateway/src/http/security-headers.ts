@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -36,19 +37,14 @@ export const securityHeaders = fp<{ CORS_ORIGINS: string }>(
   { name: 'security-headers' },
 )
 
-/** Asked once: @fastify/helmet works them out for each request, and writes them past Fastify's own (ADR 0085). */
-function headersOf(options: HelmetOptions): Record<string, string> {
-  const headers: Record<string, string> = {}
-  const reply = {
-    setHeader: (name: string, value: string) => {
-      headers[name.toLowerCase()] = value
-    },
-    removeHeader: () => {},
-  }
-  helmet(options)({} as IncomingMessage, reply as unknown as ServerResponse, (error) => {
+/** Computed once: @fastify/helmet does it for each request, and writes them past Fastify's own (ADR 0085). */
+function headersOf(options: HelmetOptions): OutgoingHttpHeaders {
+  const request = new IncomingMessage(new Socket())
+  const response = new ServerResponse(request)
+  helmet(options)(request, response, (error) => {
     if (error) throw error
   })
-  return headers
+  return response.getHeaders()
 }
 
 async function allowOrigins(app: FastifyInstance, origins: string[]): Promise<void> {
