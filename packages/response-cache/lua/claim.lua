@@ -3,8 +3,8 @@
 -- KEYS: value, lease, waiters, outcome
 -- ARGV: token, leaseMs, seenHeader, awaitedToken, waiterMs
 -- RETURNS: {'outcome', text} the production that was awaited is over
---          {'changed'} the value is not the one whose header was seen ('' = none of ours)
---          {'lead'} the lease is token's for leaseMs
+--          {'changed', value} the value is not the one whose header was seen ('' = none of ours); nil when it is large
+--          {'lead', foreign} the lease is token's for leaseMs; foreign: 1 when a text that is not ours lies there
 --          {'wait', owner} owner leads; token counts as waiting for waiterMs
 local valueKey, leaseKey, waitersKey, outcomeKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, leaseMs, seenHeader, awaitedToken, waiterMs = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -17,11 +17,17 @@ end
 -- A foreign type or a foreign text counts as no value; codec.ts judges by the same pattern.
 local pattern = '^ka2 ' .. string.rep('[%da-f-]', 36) .. ' ' .. string.rep('[%da-f]', 8) .. '\n$'
 local header = redis.pcall('GETRANGE', valueKey, 0, 49)
-if type(header) ~= 'string' or not string.match(header, pattern) then
+local foreign = 0
+if type(header) ~= 'string' then
+  header = ''
+elseif not string.match(header, pattern) then
+  foreign = header == '' and 0 or 1
   header = ''
 end
 if header ~= seenHeader then
-  return { 'changed' }
+  -- A picture would be copied twice here, while Redis does nothing else.
+  local isSmall = header ~= '' and redis.call('STRLEN', valueKey) <= 65536
+  return { 'changed', isSmall and redis.call('GET', valueKey) }
 end
 
 -- A lease without an expiry is none of ours, and would never end.
@@ -29,7 +35,7 @@ local owner = redis.call('GET', leaseKey)
 if not owner or owner == token or redis.call('PTTL', leaseKey) < 0 then
   redis.call('SET', leaseKey, token, 'PX', leaseMs)
   redis.call('ZREM', waitersKey, token)
-  return { 'lead' }
+  return { 'lead', foreign }
 end
 
 local time = redis.call('TIME')

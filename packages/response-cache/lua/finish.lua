@@ -1,4 +1,4 @@
--- The end of a production: store the value, leave word for those who wait, give up the lease, tell the fleet.
+-- The end of a production: store the value, give up the lease, leave word for those who wait and tell them.
 -- Atomic, so that nobody finds the lease free before there is an answer, and only its owner (or, when it ran out
 -- untaken, the one who had it) ends it.
 -- KEYS: value, lease, waiters, outcome
@@ -16,7 +16,8 @@ end
 
 local time = redis.call('TIME')
 local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('ZCOUNT', waitersKey, nowMs, '+inf') > 0 then
+local isAwaited = redis.call('ZCOUNT', waitersKey, nowMs, '+inf') > 0
+if isAwaited then
   if outcome == '' then
     return 'wanted'
   end
@@ -29,5 +30,8 @@ if value ~= '' then
   redis.call('SET', valueKey, value, 'PX', valueMs)
 end
 redis.call('DEL', leaseKey)
-redis.call('PUBLISH', channel, message)
+-- Nobody else has to know, and a message would wake every instance.
+if isAwaited then
+  redis.call('PUBLISH', channel, message)
+end
 return 'done'

@@ -1,7 +1,7 @@
 import { Bus } from './bus.ts'
 import { frozenJson } from './codec.ts'
 import type { RedisLayer } from './redis-layer.ts'
-import type { Renewal, Scripts, Turn } from './scripts.ts'
+import type { ClaimStep, Renewal, Scripts, Turn } from './scripts.ts'
 
 /** How one production ended, as it travels to those who wait in other processes. */
 export type Outcome =
@@ -14,6 +14,8 @@ export interface Conclusion {
   /** The entry for Redis; undefined when it is not to be kept there. */
   text: string | undefined
 }
+
+type Step = Pick<ClaimStep, 'token' | 'seenHeader' | 'awaitedToken'>
 
 export interface FleetOptions {
   scripts: Scripts
@@ -42,10 +44,13 @@ export class Fleet {
     this.#options = options
   }
 
-  turn(key: string, step: { token: string; seenHeader: string; awaitedToken: string }): Promise<Turn | undefined> {
-    return this.#options.layer.request(() =>
-      this.#scripts.claim(this.#keys(key), { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }),
-    )
+  turn(key: string, step: Step): Promise<Turn | undefined> {
+    return this.#options.layer.request(() => this.#scripts.claim(this.#keys(key), this.claimStep(step)))
+  }
+
+  /** For a claim that travels with a look. */
+  claimStep(step: Step): ClaimStep {
+    return { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }
   }
 
   renew(key: string, token: string): Promise<Renewal | undefined> {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Entry, encodeEntry, encodeValue, frozenJson } from './codec.ts'
 import type { MemoryEntry, MemoryLayer } from './memory-layer.ts'
 import type { RedisLayer, RedisRead } from './redis-layer.ts'
+import type { ClaimStep, Turn } from './scripts.ts'
 import { type Invalidations, isEvicted, isValid, type TagGenerations } from './tag-generations.ts'
 import type { Answer, CacheEvent, Stored } from './types.ts'
 
@@ -27,6 +28,14 @@ export interface Found {
   /** The header of the value in Redis, '' when there is none of ours or Redis gave no answer. */
   header: string
   origin: Origin
+  /** What became of the claim, when it was made with the look. */
+  turn: Turn | undefined
+}
+
+interface Look {
+  /** The copy in memory. */
+  held: MemoryEntry | undefined
+  claim?: ClaimStep | undefined
 }
 
 /** How things stood when a production began: what it may be stored under. */
@@ -57,14 +66,17 @@ export class Layers {
     return { value: held.value, storedAtMs: held.storedAtMs, layer: 'memory', coalesced: false }
   }
 
-  /** Looks in memory and Redis; what Redis has enters memory. */
-  async find(key: string, tags: string[]): Promise<Found> {
+  /**
+   * Looks in memory and Redis; what Redis has enters memory. `claim` travels along, unless memory has a copy, which Redis may
+   * say is current.
+   */
+  async find(key: string, tags: string[], claim?: ClaimStep): Promise<Found> {
     const { memory, redis, busSession, clock, redisTtlMs } = this.#options
     const held = memory.get(key)
     const session = busSession()
-    const read = redis && (await this.#read(key, tags, held))
+    const read = redis && (await this.#read(key, tags, { held, claim: held ? undefined : claim }))
     const origin = { ...this.#atStart(tags, read), session }
-    const found: Found = { answer: undefined, header: read?.header ?? '', origin }
+    const found: Found = { answer: undefined, header: read?.header ?? '', origin, turn: read?.turn }
     if (held && this.#isFreshInMemory(held) && this.#survivesInMemory(held, read)) {
       found.answer = { value: held.value, storedAtMs: held.storedAtMs, layer: 'memory', coalesced: false }
     } else if (read?.entry && this.#survivesInRedis(read.entry, read) && clock() - read.entry.storedAtMs < redisTtlMs) {
@@ -79,7 +91,7 @@ export class Layers {
     const held = memory.get(key)
     const isKept = (entry: Entry) => clock() - entry.storedAtMs < staleTtlMs
     if (held && isKept(held) && this.#isVerified(held)) return stored(held)
-    const read = await this.#read(key, [], held)
+    const read = await this.#read(key, [], { held })
     const copies: Entry[] = []
     if (held && isKept(held) && this.#survivesInMemory(held, read)) copies.push(held)
     if (read?.entry && isKept(read.entry) && this.#survivesInRedis(read.entry, read)) copies.push(read.entry)
@@ -131,12 +143,12 @@ export class Layers {
   }
 
   /** Reads Redis, if there is one, and lets memory learn from what it says. */
-  async #read(key: string, tags: string[], held: MemoryEntry | undefined): Promise<RedisRead | undefined> {
+  async #read(key: string, tags: string[], { held, claim }: Look): Promise<RedisRead | undefined> {
     const { redis, memory, busSession, generations } = this.#options
     if (!redis) return undefined
     const session = busSession() // before the question: an invalidation after it is heard in this very session
     const { changes } = generations
-    const read = await redis.read(key, [...new Set([...tags, ...Object.keys(held?.generations ?? {})])])
+    const read = await redis.read(key, [...new Set([...tags, ...Object.keys(held?.generations ?? {})])], claim)
     if (!read) return undefined
     this.#learn(read, changes)
     if (held && this.#survivesInMemory(held, read)) this.#verify(held, { ...read, session })

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { CircuitBreaker, isWrongType, type RedisConnection, type RedisFault } from '@knowalledge/redis-kit'
 import { decodeEntry, type Entry, headerOf } from './codec.ts'
-import type { AnswerKeys, Scripts } from './scripts.ts'
+import type { AnswerKeys, ClaimStep, Scripts, Turn } from './scripts.ts'
 import type { Invalidations } from './tag-generations.ts'
 import type { CacheEvent } from './types.ts'
 
 /** With the generation of each tag that has one: those asked for and the entry's own. */
 export interface RedisRead extends Invalidations {
+  /** What became of the claim that travelled along. */
+  turn: Turn | undefined
   entry: Entry | undefined
   /** The header of what lies there, '' when nothing of ours does; see codec.ts. */
   header: string
@@ -31,6 +33,8 @@ export interface RedisLayerOptions {
 
 /** A value that takes as much room as hundreds of ordinary ones: their number and bytes are bounded. */
 const LARGE_BYTES = 64 * 1024
+/** The record of invalidations is kept an hour longer than any value, so this need not be exact. */
+const KEEP_TAGS_EVERY_MS = 60_000
 /** Of invalidated tags. */
 const MAX_TAGS = 10_000
 /** The field of the record of invalidations that holds its name; no tag is empty. */
@@ -40,6 +44,7 @@ const NAME = ''
 export class RedisLayer {
   readonly #options: RedisLayerOptions
   readonly #breaker: CircuitBreaker
+  #tagsKeptAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: RedisLayerOptions) {
     this.#options = options
@@ -74,19 +79,30 @@ export class RedisLayer {
     return `${this.#options.prefix}:tags`
   }
 
-  /** One round trip when `tags` names all of the entry's tags, a second one for the others. */
-  read(key: string, tags: string[]): Promise<RedisRead | undefined> {
+  /**
+   * One round trip when `tags` names all of the entry's tags, a second one for the others. With `claim` the value comes with
+   * the answer to it, or the lease when there is none of ours.
+   */
+  read(key: string, tags: string[], claim?: ClaimStep): Promise<RedisRead | undefined> {
     return this.request(async () => {
-      const [raw, asked] = await Promise.all([
-        unlessWrongType(this.#options.redis.get(this.keysOf(key).value)),
+      const { scripts } = this.#options
+      const [turn, got, asked] = await Promise.all([
+        claim && scripts.claim(this.keysOf(key), claim),
+        claim ? null : this.#get(key),
         this.#invalidations(tags),
       ])
+      const raw = turn?.kind === 'changed' ? (turn.value ?? (await this.#get(key))) : got
       const entry = raw === null ? undefined : decodeEntry(raw)
-      if (raw !== null && !entry) this.#options.onEvent({ type: 'corrupt', key })
+      const isForeign = turn?.kind === 'lead' && turn.isForeign
+      if ((raw !== null && !entry) || isForeign) this.#options.onEvent({ type: 'corrupt', key })
       const others = Object.keys(entry?.generations ?? {}).filter((tag) => !tags.includes(tag))
       const told = others.length === 0 ? asked : await this.#invalidations([...tags, ...others])
-      return { entry, header: headerOf(raw), bytes: raw?.length ?? 0, ...told }
+      return { entry, header: headerOf(raw), bytes: raw?.length ?? 0, turn, ...told }
     })
+  }
+
+  #get(key: string): Promise<string | null> {
+    return unlessWrongType(this.#options.redis.get(this.keysOf(key).value))
   }
 
   invalidations(tags: string[]): Promise<Invalidations | undefined> {
@@ -107,13 +123,29 @@ export class RedisLayer {
 
   /** After a value was stored: the record of invalidations outlives it, and for a large one the oldest have to go. */
   async stored(key: string, text: string): Promise<void> {
-    const { redis, scripts, prefix, valueMs: keptMs, tagsMs, maxLargeValues, maxLargeBytes } = this.#options
+    const isKept = performance.now() - this.#tagsKeptAtMs < KEEP_TAGS_EVERY_MS
+    if (isKept && text.length <= LARGE_BYTES) return
     await this.request(async () => {
-      const kept = redis.pexpire(this.#tagsKey, tagsMs)
-      const step = { key, bytes: text.length, maxValues: maxLargeValues, maxBytes: maxLargeBytes, keptMs }
-      const dropped = text.length <= LARGE_BYTES ? [] : await scripts.admit(`${prefix}:large`, step)
-      await Promise.all([kept, ...dropped.map((old) => redis.unlink(this.keysOf(old).value))])
+      await Promise.all([isKept ? undefined : this.#keepTags(), text.length > LARGE_BYTES && this.#admit(key, text)])
     })
+  }
+
+  async #keepTags(): Promise<void> {
+    await this.#options.redis.pexpire(this.#tagsKey, this.#options.tagsMs)
+    this.#tagsKeptAtMs = performance.now()
+  }
+
+  async #admit(key: string, { length: bytes }: string): Promise<void> {
+    const {
+      redis,
+      scripts,
+      prefix,
+      valueMs: keptMs,
+      maxLargeValues: maxValues,
+      maxLargeBytes: maxBytes,
+    } = this.#options
+    const dropped = await scripts.admit(`${prefix}:large`, { key, bytes, maxValues, maxBytes, keptMs })
+    await Promise.all(dropped.map((old) => redis.unlink(this.keysOf(old).value)))
   }
 
   async #invalidations(tags: string[]): Promise<Invalidations> {

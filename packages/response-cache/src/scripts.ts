@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs'
 import { defineScript, type RedisConnection } from '@knowalledge/redis-kit'
 
 export type Turn =
-  | { kind: 'lead' }
-  | { kind: 'changed' }
+  /** `isForeign`: a text that is not ours lies under the key. */
+  | { kind: 'lead'; isForeign?: boolean }
+  /** `value`: what lies there; undefined when it is large or not ours. */
+  | { kind: 'changed'; value: string | undefined }
   | { kind: 'wait'; owner: string }
   | { kind: 'outcome'; text: string }
 
@@ -118,7 +120,8 @@ export function defineScripts(redis: RedisConnection): Scripts {
 
 function turnFrom(reply: unknown): Turn {
   const [kind, text] = Array.isArray(reply) ? reply : []
-  if (kind === 'lead' || kind === 'changed') return { kind }
+  if (kind === 'lead') return { kind, isForeign: text === 1 }
+  if (kind === 'changed') return { kind, value: typeof text === 'string' ? text : undefined }
   if (kind === 'wait' && typeof text === 'string') return { kind, owner: text }
   if (kind === 'outcome' && typeof text === 'string') return { kind, text }
   throw unexpected('claim', reply)

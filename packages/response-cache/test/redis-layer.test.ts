@@ -63,9 +63,22 @@ t.test('a memory hit costs no round trip, with tags or without', async (t) => {
 t.test('a Redis hit costs one round trip', async (t) => {
   const { redis, a, b } = await twoInstances(t)
   await a.set('k', 1, { tags: ['topic:t'] })
-  const before = await callsOf(redis, 'get|hmget|eval|evalsha')
+  const before = await callsOf(redis, 'hmget|eval|evalsha')
   t.match(await (await b.claim('k', { ...mustNotProduce, tags: ['topic:t'] })).result, { layer: 'redis' })
-  t.equal((await callsOf(redis, 'get|hmget|eval|evalsha')) - before, 2, 'the value and its tag, side by side')
+  t.equal((await callsOf(redis, 'hmget|eval|evalsha')) - before, 2, 'the value and its tag, side by side')
+})
+
+t.test('a miss costs two round trips: the look with the claim, and the end', async (t) => {
+  const { redis, a } = await twoInstances(t)
+  const miss = async (key: string) => {
+    const produce = async () => ({ value: key, store: true })
+    t.match(await (await a.claim(key, { produce, tags: ['topic:t'] })).result, { layer: 'miss' })
+  }
+  await miss('first')
+  const before = await callsOf(redis, 'hmget|eval|evalsha|set|pexpire')
+  await miss('second')
+  const inScripts = 2 // the lease and the value
+  t.equal((await callsOf(redis, 'hmget|eval|evalsha|set|pexpire')) - before, 3 + inScripts)
 })
 
 t.test('is fresh for an hour in memory, for two in Redis, and stale for a day in all instances', async (t) => {

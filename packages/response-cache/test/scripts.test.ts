@@ -47,11 +47,11 @@ async function scriptsForTest(t: TestContext) {
 
 t.test('claim: one leads, the others learn who', async (t) => {
   const { scripts } = await scriptsForTest(t)
-  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'lead' })
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'lead', isForeign: false })
   t.same(await scripts.claim(keys, { ...claimStep, token: 'b' }), { kind: 'wait', owner: 'a' })
   t.same(
     await scripts.claim(keys, { ...claimStep, token: 'a' }),
-    { kind: 'lead' },
+    { kind: 'lead', isForeign: false },
     'a repeated question, the same answer',
   )
 })
@@ -59,9 +59,20 @@ t.test('claim: one leads, the others learn who', async (t) => {
 t.test('claim: nobody leads after an answer they have not seen', async (t) => {
   const { redis, scripts } = await scriptsForTest(t)
   await redis.set(keys.value, text)
-  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'changed' })
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'changed', value: text })
   t.equal(await redis.exists(keys.lease), 0)
-  t.same(await scripts.claim(keys, { ...claimStep, token: 'a', seenHeader: headerOf(text) }), { kind: 'lead' })
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'a', seenHeader: headerOf(text) }), {
+    kind: 'lead',
+    isForeign: false,
+  })
+})
+
+t.test('claim: a large value is left to a GET, and a text that is not ours is told', async (t) => {
+  const { redis, scripts } = await scriptsForTest(t)
+  await redis.set(keys.value, text + ' '.repeat(64 * 1024))
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'changed', value: undefined })
+  await redis.set(keys.value, 'of somebody else')
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'lead', isForeign: true })
 })
 
 t.test('claim: the outcome is for those who awaited that very production', async (t) => {
@@ -73,7 +84,7 @@ t.test('claim: the outcome is for those who awaited that very production', async
     kind: 'outcome',
     text: '"over"',
   })
-  t.same(await scripts.claim(keys, { ...claimStep, token: 'c', awaitedToken: 'z' }), { kind: 'lead' })
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'c', awaitedToken: 'z' }), { kind: 'lead', isForeign: false })
 })
 
 t.test('renew: counts who waits, takes up what nobody took, and leaves a successor alone', async (t) => {
@@ -101,10 +112,13 @@ t.test('finish: writes nothing over a successor, and the outcome only when someb
   t.same(await redis.keys('*'), [keys.lease])
   t.equal(await scripts.finish(keys, { ...end, token: 'b', value: text, outcome: '' }), 'done')
   t.same(await redis.keys('*'), [keys.value])
+  t.notMatch(await redis.info('commandstats'), /cmdstat_publish/, 'nobody waits, so nobody is woken')
   await scripts.claim(keys, { ...claimStep, token: 'a', seenHeader: headerOf(text) })
   await scripts.claim(keys, { ...claimStep, token: 'b', seenHeader: headerOf(text) })
   t.equal(await scripts.finish(keys, { ...end, token: 'a', outcome: '' }), 'wanted')
   t.equal(await redis.get(keys.lease), 'a', 'the lease is held until the outcome is there')
+  t.equal(await scripts.finish(keys, { ...end, token: 'a' }), 'done')
+  t.match(await redis.info('commandstats'), /cmdstat_publish:calls=1,/)
 })
 
 t.test('release: not while somebody else waits, unless forced, and never the lease of another', async (t) => {
