@@ -5,7 +5,7 @@
 -- RETURNS: {'outcome', text} the production that was awaited is over
 --          {'changed', value} the value is not the one whose header was seen ('' = none of ours); nil when it is large
 --          {'lead', foreign} the lease is token's for leaseMs; foreign: 1 when a text that is not ours lies there
---          {'wait', owner} owner leads; token counts as waiting for waiterMs
+--          {'wait', owner, progress} owner leads, and has told progress; token counts as waiting for waiterMs
 local valueKey, leaseKey, waitersKey, outcomeKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, leaseMs, seenHeader, awaitedToken, waiterMs = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
@@ -43,4 +43,4 @@ local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', waitersKey, '-inf', nowMs)
 redis.call('ZADD', waitersKey, nowMs + waiterMs, token)
 redis.call('PEXPIRE', waitersKey, waiterMs)
-return { 'wait', owner }
+return { 'wait', owner, redis.call('HGET', outcomeKey, 'progress ' .. owner) or '' }

@@ -27,7 +27,11 @@ export interface FleetOptions {
 
 /** A leader is given up for dead after this long without a heartbeat; with the poll below, taken over within 2 s. */
 export const LEASE_MS = 1_300
-export const RENEW_MS = 300
+/** Of a production at work, and of one that has told its progress: thousands may wait, and each heartbeat is a call of Redis. */
+const leases = {
+  atWork: { leaseMs: LEASE_MS, renewMs: 300 },
+  waiting: { leaseMs: 15_000, renewMs: 5_000 },
+}
 /** Those who wait ask this often, in case word of the end did not reach them. */
 export const POLL_MS = 200
 /** A waiting process counts as gone after this long without a poll. */
@@ -53,8 +57,9 @@ export class Fleet {
     return { ...step, leaseMs: LEASE_MS, waiterMs: WAITER_MS }
   }
 
-  renew(key: string, token: string): Promise<Renewal | undefined> {
-    const renew = () => this.#scripts.renew(this.#keys(key), { token, leaseMs: LEASE_MS })
+  renew(key: string, token: string, progress: string): Promise<Renewal | undefined> {
+    const { leaseMs } = leaseOf(progress)
+    const renew = () => this.#scripts.renew(this.#keys(key), { token, leaseMs, progress })
     return this.#options.layer.request(renew, { isWrite: true })
   }
 
@@ -94,6 +99,11 @@ export class Fleet {
   #keys(key: string) {
     return this.#options.layer.keysOf(key)
   }
+}
+
+/** How long the lease of a production lasts, and how often it is renewed. */
+export function leaseOf(progress: string) {
+  return progress === '' ? leases.atWork : leases.waiting
 }
 
 /** The outcome another process left; undefined for a text that is not one. */

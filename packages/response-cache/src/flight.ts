@@ -87,7 +87,10 @@ export class Flight {
         awaitedToken = ''
         continue
       }
-      if (turn?.kind === 'wait') awaitedToken = turn.owner
+      if (turn?.kind === 'wait') {
+        awaitedToken = turn.owner
+        this.#participants.tell(turn.progress)
+      }
       this.#begin('wait')
       await this.#pause(awaitedToken)
     }
@@ -109,6 +112,7 @@ export class Flight {
       return
     }
     if (awaitedToken !== '') onEvent({ type: 'taken_over', key: this.key })
+    this.#participants.tell('') // what was told of the production that was awaited
     this.#begin('lead')
     const options = { key: this.key, token: this.#token, participants: this.#participants, isLeased }
     this.#production = new Production(options, this.#context)

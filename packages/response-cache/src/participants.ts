@@ -10,6 +10,7 @@ export interface Participant {
 export class Participants {
   readonly #present = new Set<Participant>()
   readonly #onEmpty: () => void
+  #progress = ''
 
   /** `onEmpty` is called when the signal of the last one aborts, not when they are answered. */
   constructor(onEmpty: () => void) {
@@ -33,7 +34,17 @@ export class Participants {
     const participant = { options, resolve, reject }
     this.#present.add(participant)
     signal?.addEventListener('abort', leave, { once: true })
+    if (this.#progress !== '') options.onProgress?.(this.#progress)
     return promise
+  }
+
+  /** Tells everyone but the producer, once; and those who join while it holds. `''`: it holds no more. */
+  tell(progress: string, producer?: Participant): void {
+    if (progress === this.#progress) return
+    this.#progress = progress
+    if (progress === '') return
+    for (const participant of [...this.#present])
+      if (participant !== producer) participant.options.onProgress?.(progress)
   }
 
   /** The one who has waited longest: its `produce` runs when this process leads. */

@@ -1,4 +1,4 @@
-import { type Conclusion, type Fleet, type Outcome, RENEW_MS } from './fleet.ts'
+import { type Conclusion, type Fleet, leaseOf, type Outcome } from './fleet.ts'
 import type { Layers, Origin } from './layers.ts'
 import type { Participant, Participants } from './participants.ts'
 import type { Answer, CacheEvent } from './types.ts'
@@ -30,6 +30,7 @@ export class Production {
   /** Somebody elsewhere may have begun to wait. */
   #wasLeased: boolean
   #isReleasing = false
+  #progress = ''
   #isOver = false
 
   constructor(options: ProductionOptions, context: ProductionContext) {
@@ -42,17 +43,17 @@ export class Production {
   async run(leader: Participant, origin: Origin): Promise<() => void> {
     const { fleet } = this.#context
     const { key, token } = this.#options
-    if (fleet) this.#heartbeat = setInterval(() => void this.#beat(), RENEW_MS)
+    this.#beatLater()
     try {
       const { conclusion, settle } = await this.#produce(leader, origin)
       this.#isOver = true
-      clearInterval(this.#heartbeat) // a heartbeat after the end would take the lease again
+      clearTimeout(this.#heartbeat) // a heartbeat after the end would take the lease again
       // What an aborted production threw concerns nobody: whoever waits by now has a production of its own.
       const isMoot = this.#controller.signal.aborted && conclusion.outcome.kind === 'error'
       if (!isMoot) await fleet?.finish(key, token, conclusion)
       return settle
     } finally {
-      clearInterval(this.#heartbeat)
+      clearTimeout(this.#heartbeat)
     }
   }
 
@@ -82,7 +83,7 @@ export class Production {
     const { layers, encodeError } = this.#context
     const { key, participants } = this.#options
     try {
-      const produced = await leader.options.produce(this.#controller.signal)
+      const produced = await leader.options.produce(this.#controller.signal, (progress) => this.#tell(progress, leader))
       const sealed = layers.seal(produced.value, origin)
       const { value, storedAtMs } = sealed.entry
       const text = produced.store ? layers.remember(key, sealed) : undefined
@@ -95,11 +96,30 @@ export class Production {
     }
   }
 
+  #tell(progress: string, leader: Participant): void {
+    if (this.#isOver || this.#controller.signal.aborted) return
+    const hasOtherLease = leaseOf(progress) !== leaseOf(this.#progress)
+    this.#progress = progress
+    this.#options.participants.tell(progress, leader)
+    if (!hasOtherLease) return
+    this.#beatLater()
+    void this.#beat()
+  }
+
+  #beatLater(): void {
+    clearTimeout(this.#heartbeat)
+    if (!this.#context.fleet) return
+    this.#heartbeat = setTimeout(() => {
+      this.#beatLater()
+      void this.#beat()
+    }, leaseOf(this.#progress).renewMs)
+  }
+
   async #beat(): Promise<void> {
     const { fleet, onEvent } = this.#context
     const { key, token, participants } = this.#options
     if (this.#isReleasing) return // a renewal on the heels of the release would take the lease again
-    const renewal = await fleet?.renew(key, token)
+    const renewal = await fleet?.renew(key, token, this.#progress)
     if (!renewal) return // Redis is silent; nothing is known, so the production goes on
     if (!renewal.owned && this.#isLeased) onEvent({ type: 'lease_lost', key })
     this.#isLeased = renewal.owned
@@ -108,7 +128,7 @@ export class Production {
   }
 
   #abort(reason: Error): void {
-    clearInterval(this.#heartbeat)
+    clearTimeout(this.#heartbeat)
     this.#controller.abort(reason)
   }
 }

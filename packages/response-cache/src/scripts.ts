@@ -6,7 +6,7 @@ export type Turn =
   | { kind: 'lead'; isForeign?: boolean }
   /** `value`: what lies there; undefined when it is large or not ours. */
   | { kind: 'changed'; value: string | undefined }
-  | { kind: 'wait'; owner: string }
+  | { kind: 'wait'; owner: string; progress: string }
   | { kind: 'outcome'; text: string }
 
 export interface Renewal {
@@ -28,7 +28,7 @@ export interface AnswerKeys {
 /** What lua/*.lua do, with named arguments in and checked values out. Nothing else registers or calls a script. */
 export interface Scripts {
   claim(keys: AnswerKeys, step: ClaimStep): Promise<Turn>
-  renew(keys: AnswerKeys, hold: { token: string; leaseMs: number }): Promise<Renewal>
+  renew(keys: AnswerKeys, hold: { token: string; leaseMs: number; progress: string }): Promise<Renewal>
   finish(keys: AnswerKeys, end: FinishStep): Promise<Finish>
   release(keys: AnswerKeys, step: ReleaseStep): Promise<boolean>
   invalidate(tagsKey: string, step: InvalidateStep): Promise<void>
@@ -84,7 +84,7 @@ export function defineScripts(redis: RedisConnection): Scripts {
     const lua = readFileSync(new URL(`../lua/${name}.lua`, import.meta.url), 'utf8')
     return defineScript(redis, { name: `responseCache:${name}`, lua, numberOfKeys })
   }
-  const [claim, renew, finish] = [define('claim', 4), define('renew', 2), define('finish', 4)]
+  const [claim, renew, finish] = [define('claim', 4), define('renew', 3), define('finish', 4)]
   const [release, invalidate] = [define('release', 2), define('invalidate', 1)]
   const [incarnation, admit] = [define('incarnation', 1), define('admit', 1)]
   return {
@@ -92,8 +92,8 @@ export function defineScripts(redis: RedisConnection): Scripts {
       const step = [token, leaseMs, seenHeader, awaitedToken, waiterMs]
       return turnFrom(await claim(value, lease, waiters, outcome, ...step))
     },
-    async renew({ lease, waiters }, { token, leaseMs }) {
-      return renewalFrom(await renew(lease, waiters, token, leaseMs))
+    async renew({ lease, waiters, outcome }, { token, leaseMs, progress }) {
+      return renewalFrom(await renew(lease, waiters, outcome, token, leaseMs, progress))
     },
     async finish({ value, lease, waiters, outcome }, end) {
       const step = [end.token, end.value, end.valueMs, end.outcome, end.outcomeMs, end.channel, end.message]
@@ -119,10 +119,10 @@ export function defineScripts(redis: RedisConnection): Scripts {
 }
 
 function turnFrom(reply: unknown): Turn {
-  const [kind, text] = Array.isArray(reply) ? reply : []
+  const [kind, text, progress] = Array.isArray(reply) ? reply : []
   if (kind === 'lead') return { kind, isForeign: text === 1 }
   if (kind === 'changed') return { kind, value: typeof text === 'string' ? text : undefined }
-  if (kind === 'wait' && typeof text === 'string') return { kind, owner: text }
+  if (kind === 'wait' && typeof text === 'string') return { kind, owner: text, progress: String(progress) }
   if (kind === 'outcome' && typeof text === 'string') return { kind, text }
   throw unexpected('claim', reply)
 }

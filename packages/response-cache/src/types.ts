@@ -67,9 +67,12 @@ export interface Produced<T> {
 export interface ClaimOptions<T> {
   /**
    * Makes the answer. Runs at most once at a time for a key, in the whole fleet. `signal` aborts when nobody waits
-   * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits.
+   * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits. While it waits to begin
+   * it may `tell` so: others learn it, and a leader that dies meanwhile is replaced within 20 s. `tell('')`: it begins.
    */
-  produce(signal: AbortSignal): Promise<Produced<T>>
+  produce(signal: AbortSignal, tell: (progress: string) => void): Promise<Produced<T>>
+  /** What another caller's `produce` has told, each time that it is new; from another process up to 5 s later. */
+  onProgress?(progress: string): void
   /** Of this caller alone: aborting rejects its `result` and nothing else. */
   signal?: AbortSignal | undefined
   /** For invalidation, such as `operation:create_subtopics` and `topic:<normalised topic>`. */

@@ -56,6 +56,29 @@ for (const [kind, optionsFor] of Object.entries(kinds)) {
       t.equal(production.runs, 1)
     })
 
+    t.test('what a production tells reaches the others, and whoever joins until it begins', async (t) => {
+      const [cache] = await cached(t)
+      const told: string[] = []
+      const claimOf = (name: string) => cache.claim('k', { ...follower, onProgress: (text) => told.push(name + text) })
+      let tell = (_: string) => {}
+      const production = Promise.withResolvers<{ value: number; store: boolean }>()
+      const produce = (_: AbortSignal, itsTell: typeof tell) => {
+        tell = itsTell
+        return production.promise
+      }
+      const follower = { produce: mustNotProduce.produce }
+      const leader = await cache.claim<number>('k', { produce, onProgress: (text) => told.push(`leader ${text}`) })
+      const first = await claimOf('first ')
+      tell('waits')
+      tell('waits')
+      await claimOf('second ')
+      tell('')
+      await claimOf('third ')
+      t.same(told, ['first waits', 'second waits'])
+      production.resolve({ value: 7, store: true })
+      t.same([(await leader.result).value, (await first.result).value], [7, 7])
+    })
+
     t.test('a caller that leaves takes nobody with it, not even when its own produce runs', async (t) => {
       const [cache] = await cached(t)
       const production = new Production<string>()

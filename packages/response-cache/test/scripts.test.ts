@@ -48,7 +48,7 @@ async function scriptsForTest(t: TestContext) {
 t.test('claim: one leads, the others learn who', async (t) => {
   const { scripts } = await scriptsForTest(t)
   t.same(await scripts.claim(keys, { ...claimStep, token: 'a' }), { kind: 'lead', isForeign: false })
-  t.same(await scripts.claim(keys, { ...claimStep, token: 'b' }), { kind: 'wait', owner: 'a' })
+  t.same(await scripts.claim(keys, { ...claimStep, token: 'b' }), { kind: 'wait', owner: 'a', progress: '' })
   t.same(
     await scripts.claim(keys, { ...claimStep, token: 'a' }),
     { kind: 'lead', isForeign: false },
@@ -87,9 +87,24 @@ t.test('claim: the outcome is for those who awaited that very production', async
   t.same(await scripts.claim(keys, { ...claimStep, token: 'c', awaitedToken: 'z' }), { kind: 'lead', isForeign: false })
 })
 
+t.test(
+  'renew: what the leader tells of its progress reaches those who wait for it, and lives as long as its lease',
+  async (t) => {
+    const { redis, scripts } = await scriptsForTest(t)
+    const hold = { token: 'a', leaseMs: 60_000, progress: 'third in line' }
+    const turn = () => scripts.claim(keys, { ...claimStep, token: 'b' })
+    await scripts.claim(keys, { ...claimStep, token: 'a' })
+    await scripts.renew(keys, hold)
+    t.match(await turn(), { kind: 'wait', progress: 'third in line' })
+    t.ok((await redis.pttl(keys.outcome)) > 50_000)
+    await scripts.renew(keys, { ...hold, progress: '' })
+    t.match(await turn(), { kind: 'wait', progress: '' })
+  },
+)
+
 t.test('renew: counts who waits, takes up what nobody took, and leaves a successor alone', async (t) => {
   const { redis, scripts } = await scriptsForTest(t)
-  const hold = { token: 'a', leaseMs: 60_000 }
+  const hold = { token: 'a', leaseMs: 60_000, progress: '' }
   await scripts.claim(keys, { ...claimStep, token: 'a', leaseMs: 1_000 })
   t.same(await scripts.renew(keys, hold), { owned: true, interest: 0 })
   t.ok((await redis.pttl(keys.lease)) > 1_000)
