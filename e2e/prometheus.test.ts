@@ -154,7 +154,7 @@ function panelExpressions(): string[] {
   const folder = new URL('grafana/dashboards/', root)
   const dashboards = readdirSync(folder).map((file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8')))
   return (dashboards as DashboardFile[]).flatMap(({ panels }) =>
-    panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),
+    panels.flatMap(({ targets }) => targets.map(({ expr }) => expr.replaceAll('$pool', '.*'))),
   )
 }
 

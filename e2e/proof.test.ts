@@ -5,7 +5,7 @@ import t from 'tap'
 import { faultOf, type Reply } from './proof/contract.ts'
 import { callsDuringHolds, heldSeconds } from './proof/holds.ts'
 import { readLogs } from './proof/logs.ts'
-import { mostInAnyWindow, overLimit, usedShare } from './proof/oracle.ts'
+import { mostInAnyWindow, mostOfAnyModel, overLimit, usedShare } from './proof/oracle.ts'
 import { type Question, Questioner, type Route } from './proof/questions.ts'
 import { handleGrowth, memoryGrowth } from './proof/resources.ts'
 
@@ -15,9 +15,12 @@ t.test('the oracle sees what a fixed window lets through at its edge', async (t)
   t.equal(mostInAnyWindow(times, 61), 3)
   const calls = times.map((atMs) => ({ atMs, task: 'text' as const, model: 'm', inputTokens: 1 }))
   t.same(overLimit(calls, { limit: 3, windowMs: 1_000, fromMs: 20 }), [
-    '1.00 s: a text call was number 4 in its window',
+    '1.00 s: a text call of m was number 4 in its window',
   ])
   t.same(overLimit(calls, { limit: 4, windowMs: 1_000, fromMs: 0 }), [])
+  const twoModels = calls.map((call, at) => ({ ...call, model: at % 2 === 0 ? 'm' : 'n' }))
+  t.equal(mostOfAnyModel(twoModels, 1_000), 2)
+  t.same(overLimit(twoModels, { limit: 2, windowMs: 1_000, fromMs: 0 }), [], 'each model is counted by itself')
 })
 
 t.test('the used share does not depend on where in a burst it begins, and misses nothing that was left', async (t) => {
@@ -33,17 +36,21 @@ t.test('the used share does not depend on where in a burst it begins, and misses
 
 t.test('a call that comes during a hold is found, one that was on its way is not', async (t) => {
   const call = (atMs: number) => ({ atMs, task: 'text' as const, model: 'm', inputTokens: 1 })
-  const spans = [{ cause: 'empty', fromMs: 10_000, untilMs: 16_000 }]
+  const spans = [{ model: 'm', cause: 'empty', fromMs: 10_000, untilMs: 16_000 }]
   const calls = [9_000, 10_400, 11_600, 16_001].map(call)
-  t.same(callsDuringHolds(calls, spans, 500), ['a text call came 1600 ms after a hold (empty) was seen'])
-  t.same([...heldSeconds([...spans, { cause: 'empty', fromMs: 20_000, untilMs: 21_000 }])], [['empty', 7]])
+  t.same(callsDuringHolds(calls, spans, 500), ['a text call of m came 1600 ms after a hold (empty) was seen'])
+  const ofAnother = [{ model: 'n', cause: 'empty', fromMs: 10_000, untilMs: 16_000 }]
+  t.same(callsDuringHolds(calls, ofAnother, 500), [], 'a hold is one of its pool')
+  const again = { model: 'm', cause: 'empty', fromMs: 20_000, untilMs: 21_000 }
+  t.same([...heldSeconds([...spans, again])], [['empty', 7]])
 })
 
 const questioner = new Questioner(randomFrom('questions'), { callers: [{ name: 'nobody', headers: {} }] })
 const reply = (status: number, body: object, headers = {}): Reply => {
-  return { status, headers: { 'x-request-id': 'id', ...headers }, body: Buffer.from(JSON.stringify(body)) }
+  const common = { 'x-request-id': 'id', ...(status === 200 && { 'x-model': 'best' }) }
+  return { status, headers: { ...common, ...headers }, body: Buffer.from(JSON.stringify(body)) }
 }
-const flags = { cached: false, from_fallback: false, quality_score: 1, warnings: [] }
+const flags = { model: 'best', cached: false, from_fallback: false, quality_score: 1, warnings: [] }
 const subtopicsOf = (name: string) => {
   const subtopics = Array.from({ length: 15 }, (_, n) => `Part ${n} of ${name}`)
   return { subtopics, count: 15, ...flags }
@@ -113,6 +120,8 @@ t.test('a reply outside the contract is found, one inside is not', async (t) => 
     [{ ...reply(200, {}), body: Buffer.from('{"subtopics":[') }, /no JSON/],
     [reply(200, { ...subtopicsOf(question.marker), count: 14 }), /count/],
     [{ ...reply(200, subtopicsOf(question.marker)), headers: {} }, /x-request-id/],
+    [reply(200, { ...subtopicsOf(question.marker), model: undefined }), /no model/],
+    [reply(200, subtopicsOf(question.marker), { 'x-model': 'next' }), /X-Model next, and in the body best/],
   ]
   for (const [given, expected] of table) {
     const fault = await faultOf(question, 'id', given)

@@ -1,9 +1,9 @@
 import type { Fleet } from './fleet.ts'
 import { callsDuringHolds, type HoldSpan, heldSeconds } from './holds.ts'
-import { commonRows, disturbances } from './invariant.ts'
+import { commonRows, disturbances, poolCount } from './invariant.ts'
 import type { Tally } from './load.ts'
 import { readLogs } from './logs.ts'
-import { mostInAnyWindow, overLimit } from './oracle.ts'
+import { mostOfAnyModel, overLimit } from './oracle.ts'
 import type { Outcome } from './part.ts'
 import type { healthyAfter } from './recovery.ts'
 import { figure } from './report.ts'
@@ -31,7 +31,7 @@ export async function judge(fleet: Fleet, seen: Seen): Promise<Outcome> {
   const times = calls.map(({ atMs }) => atMs)
   const { refused } = await fleet.emulator.counters()
   const refusals = refused.rpm + refused.inputTpm + refused.rpd
-  const most = mostInAnyWindow(times, quota.windowMs)
+  const most = mostOfAnyModel(calls, quota.windowMs)
   const logs = readLogs(fleet)
   const duringHolds = callsDuringHolds(calls, holds, 2 * transitMs)
   const healthyWithinMs = holdMs(quota.windowMs, transitMs) + 5_000
@@ -47,16 +47,16 @@ export async function judge(fleet: Fleet, seen: Seen): Promise<Outcome> {
       },
       // Also those that a fault made fail: they reached Gemini.
       {
-        promise: 'calls in any window',
+        promise: 'calls of each model in any window',
         asked: `≤ ${quota.limit}`,
         measured: `${most} at most`,
         kept: most <= quota.limit,
       },
       ...played.smallerLimits.map(({ limit, fromMs, untilMs }) => {
-        const within = times.filter((atMs) => atMs >= fromMs && atMs <= untilMs)
-        const most = mostInAnyWindow(within, quota.windowMs)
+        const within = calls.filter(({ atMs }) => atMs >= fromMs && atMs <= untilMs)
+        const most = mostOfAnyModel(within, quota.windowMs)
         return {
-          promise: 'calls in any window when a rolling deploy has made the limit smaller',
+          promise: 'calls of each model in any window when a rolling deploy has made the limit smaller',
           asked: `≤ ${limit}`,
           measured: `${most} at most, of ${within.length}`,
           kept: most <= limit,
@@ -89,9 +89,9 @@ export async function judge(fleet: Fleet, seen: Seen): Promise<Outcome> {
       },
       disturbances(tally, logs),
       {
-        promise: 'quota used through all faults',
+        promise: 'quota of all models used through all faults',
         asked: '',
-        measured: `${figure((100 * used * quota.windowMs) / (quota.limit * (untilMs - fromMs)))} % in ${figure((untilMs - fromMs) / 1000)} s`,
+        measured: `${figure((100 * used * quota.windowMs) / (poolCount * quota.limit * (untilMs - fromMs)))} % in ${figure((untilMs - fromMs) / 1000)} s`,
         kept: undefined,
       },
       {

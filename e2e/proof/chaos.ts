@@ -5,7 +5,7 @@ import { holdMs, judge } from './chaos-judge.ts'
 import { type Change, planFaults } from './faults.ts'
 import { Fleet, type Kind } from './fleet.ts'
 import { watchHolds } from './holds.ts'
-import { emulatorEnv, progress, quotaEnv } from './invariant.ts'
+import { emulatorEnv, poolCount, progress, quotaEnv } from './invariant.ts'
 import { startLoad } from './load.ts'
 import type { Part } from './part.ts'
 import { Questioner } from './questions.ts'
@@ -13,13 +13,13 @@ import { healthyAfter } from './recovery.ts'
 import { playFaults } from './stage.ts'
 
 /** A short window, so that many of them pass and faults fall everywhere into them. */
-const quota = { limit: 24, windowMs: 6_000 }
+const quota = { limit: 8, windowMs: 6_000 }
 /** Not in scale: a busy machine delays calls by as much as in a window of a minute. */
 const transitMs = 1_000
 /** A ring that gets longer or shorter, with a smaller limit. */
 const changes: readonly Change[] = [
-  { transitMs: 1_500, rpm: 18 },
-  { transitMs: 600, rpm: 18 },
+  { transitMs: 1_500, rpm: 6 },
+  { transitMs: 600, rpm: 6 },
 ]
 /** Enough to take each place at once, and no more: the CPU is for processes that start. */
 const timesOverDemanded = 5
@@ -64,7 +64,7 @@ export const chaos: Part = {
     const load = startLoad({
       gateways: () => fleet.of('gateway'),
       down: fleet.down,
-      perSecond: () => (timesOverDemanded * quota.limit) / (quota.windowMs / 1000),
+      perSecond: () => (timesOverDemanded * poolCount * quota.limit) / (quota.windowMs / 1000),
       next: () => questioner.next(),
       random,
       deadlineMs,

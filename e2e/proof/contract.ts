@@ -30,8 +30,17 @@ export async function faultOf(question: Question, requestId: string, reply: Repl
   const { image: _, ...texts } = body // base64 holds any letters
   const crossed = (JSON.stringify(texts).match(anyMarker) ?? []).find((marker) => !isSame(marker, question.marker))
   if (crossed !== undefined) return `CROSSED: the answer to ${question.marker} holds ${crossed}`
-  const fault = await answers[question.route](body, question)
+  const fault = (await answers[question.route](body, question)) ?? faultOfModels(body, reply.headers['x-model'])
   return fault && `${question.route}: ${fault}: ${start(reply.body)}`
+}
+
+/** Every answer says which model wrote it, in its body and in a header. */
+function faultOfModels(body: Json, header: unknown): string | undefined {
+  const answers = Array.isArray(body.explanations) ? body.explanations.filter(({ error }) => error === null) : [body]
+  const models = answers.map(({ model }) => model)
+  if (!isTexts(models) || models.includes('')) return 'no model'
+  const all = [...new Set(models)].join(', ')
+  return (header ?? '') === all ? undefined : `X-Model ${header}, and in the body ${all}`
 }
 
 function faultOfError({ status, headers, body: raw }: Reply, body: Json): string | undefined {

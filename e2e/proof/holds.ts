@@ -4,35 +4,41 @@ import type { Fleet, Span } from './fleet.ts'
 import { ask } from './http.ts'
 
 export interface HoldSpan extends Span {
+  /** Whose pool was on hold. */
+  model: string
   cause: string
 }
 
 export interface HoldWatch {
   /** What was seen so far. */
   spans: readonly HoldSpan[]
-  /** Resolves when the quota is seen to be on hold no more. */
+  /** Resolves when no pool is seen to be on hold any more. */
   open(): Promise<void>
   stop(): Promise<void>
 }
 
 const everyMs = 100
 
-/** Reads from `/api/quota/stats`, at any gateway that sees Redis, when and why the quota is on hold. */
+/** Reads from `/api/quota/stats`, at any gateway that sees Redis, when and why the quota of each model is on hold. */
 export function watchHolds(fleet: Fleet): HoldWatch {
   const over = new AbortController()
   const spans: HoldSpan[] = []
   let isOpen = false
-  let current: HoldSpan | undefined
+  const current = new Map<string, HoldSpan>()
   const watching = (async () => {
     while (!over.signal.aborted) {
       const seen = await look(fleet)
-      const { cause } = seen?.hold ?? {}
-      isOpen = seen !== undefined && cause === undefined
-      if (cause === undefined) current = undefined
-      else if (current?.cause === cause) current.untilMs = Date.now()
-      else {
-        current = { cause, fromMs: Date.now(), untilMs: Date.now() }
-        spans.push(current)
+      isOpen = seen?.models.every(({ hold }) => hold === null) ?? false
+      if (seen === undefined) current.clear()
+      for (const { model, hold } of seen?.models ?? []) {
+        const span = current.get(model)
+        if (hold === null) current.delete(model)
+        else if (span?.cause === hold.cause) span.untilMs = Date.now()
+        else {
+          const begun = { model, cause: hold.cause, fromMs: Date.now(), untilMs: Date.now() }
+          current.set(model, begun)
+          spans.push(begun)
+        }
       }
       await sleep(everyMs, undefined, { signal: over.signal }).catch(() => {}) // over
     }
@@ -51,7 +57,7 @@ export function watchHolds(fleet: Fleet): HoldWatch {
 
 interface Stats {
   statistics: { degraded: boolean }
-  hold: { cause: string } | null
+  models: { model: string; hold: { cause: string } | null }[]
 }
 
 async function look(fleet: Fleet): Promise<Stats | undefined> {
@@ -80,9 +86,13 @@ export function callsDuringHolds(
   spans: readonly HoldSpan[],
   onTheWayMs: number,
 ): readonly string[] {
-  return spans.flatMap(({ cause, fromMs, untilMs }) =>
+  return spans.flatMap(({ model, cause, fromMs, untilMs }) =>
     calls
+      .filter((call) => call.model === model)
       .filter(({ atMs }) => atMs > fromMs + onTheWayMs && atMs < untilMs)
-      .map(({ atMs, task }) => `a ${task} call came ${Math.round(atMs - fromMs)} ms after a hold (${cause}) was seen`),
+      .map(
+        ({ atMs, task }) =>
+          `a ${task} call of ${model} came ${Math.round(atMs - fromMs)} ms after a hold (${cause}) was seen`,
+      ),
   )
 }

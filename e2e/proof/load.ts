@@ -29,6 +29,10 @@ export interface Tally {
   answered: number
   /** By status, and by the error's name where there is one. */
   replies: Map<string, number>
+  /** Explanations that failed within an answer. */
+  failedItems: number
+  /** Answers by what their `X-Model` says. */
+  models: Map<string, number>
   /** Replies that break the contract, that crossed, or that never came: with what is known of each. */
   broken: string[]
   /** In flight at a gateway when it was SIGKILLed, or sent while all were down: nobody can answer these. */
@@ -64,8 +68,16 @@ export function startLoad(options: LoadOptions): Load {
 }
 
 function emptyTally(): Tally {
-  const counts = { asked: 0, answered: 0, lostWithGateway: 0, retriedElsewhere: 0, longestMs: 0, driverLateMs: 0 }
-  return { ...counts, replies: new Map(), broken: [] }
+  const counts = {
+    asked: 0,
+    answered: 0,
+    failedItems: 0,
+    lostWithGateway: 0,
+    retriedElsewhere: 0,
+    longestMs: 0,
+    driverLateMs: 0,
+  }
+  return { ...counts, replies: new Map(), models: new Map(), broken: [] }
 }
 
 async function arrive(
@@ -131,5 +143,10 @@ async function count(question: Question, requestId: string, reply: Reply, tally:
   const kind = error ? `${reply.status} ${error}` : String(reply.status)
   tally.replies.set(kind, (tally.replies.get(kind) ?? 0) + 1)
   if (fault !== undefined) tally.broken.push(`${question.route} (${requestId}): ${fault}`)
-  else if (reply.status === 200) tally.answered += 1
+  else if (reply.status === 200) {
+    tally.answered += 1
+    tally.failedItems += Number(/"failed_count":(\d+)/.exec(reply.body.toString())?.[1] ?? 0)
+    const model = String(reply.headers['x-model'])
+    tally.models.set(model, (tally.models.get(model) ?? 0) + 1)
+  }
 }

@@ -3,11 +3,12 @@
 import { parseArgs } from 'node:util'
 import { chaos } from './chaos.ts'
 import { invariant } from './invariant.ts'
+import { models } from './models.ts'
 import type { Outcome, Part } from './part.ts'
 import { examples, table } from './report.ts'
 import { soak } from './soak.ts'
 
-const parts: Part[] = [invariant, chaos, soak]
+const parts: Part[] = [invariant, chaos, models, soak]
 
 const { values } = parseArgs({
   options: { long: { type: 'boolean', default: false }, seed: { type: 'string' }, only: { type: 'string' } },

@@ -1,16 +1,34 @@
 import type { Arrival } from '@knowalledge/gemini-emulator'
 
-/** Knows when each call came to Gemini, and nothing of buckets, reservations or Redis. Times in milliseconds, in order. */
+/**
+ * Knows when each call came to which model of Gemini, and nothing of buckets, reservations or Redis. Times in milliseconds, in
+ * order.
+ */
 
-/** Each call with which more than `limit` were in one window, as a line: the evidence against the system. */
+/** The times of each model's calls: Gemini counts each model by itself. */
+export function timesByModel(calls: readonly Arrival[]): Map<string, number[]> {
+  const times = new Map<string, number[]>()
+  for (const { model, atMs } of calls) times.set(model, [...(times.get(model) ?? []), atMs])
+  return times
+}
+
+/** The most calls of one model in any interval of `windowMs`, however placed. */
+export function mostOfAnyModel(calls: readonly Arrival[], windowMs: number): number {
+  return Math.max(0, ...[...timesByModel(calls).values()].map((times) => mostInAnyWindow(times, windowMs)))
+}
+
+/** Each call with which more than `limit` of its model were in one window, as a line: the evidence against the system. */
 export function overLimit(
   calls: readonly Arrival[],
   run: { limit: number; windowMs: number; fromMs: number },
 ): string[] {
-  return calls.flatMap(({ atMs, task }, at) => {
-    const inWindow = calls.slice(0, at + 1).filter((call) => call.atMs > atMs - run.windowMs).length
+  return calls.flatMap(({ atMs, task, model }, at) => {
+    const before = calls.slice(0, at + 1).filter((call) => call.model === model)
+    const inWindow = before.filter((call) => call.atMs > atMs - run.windowMs).length
     if (inWindow <= run.limit) return []
-    return [`${((atMs - run.fromMs) / 1000).toFixed(2)} s: a ${task} call was number ${inWindow} in its window`]
+    return [
+      `${((atMs - run.fromMs) / 1000).toFixed(2)} s: a ${task} call of ${model} was number ${inWindow} in its window`,
+    ]
   })
 }
 
