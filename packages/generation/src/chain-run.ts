@@ -37,7 +37,10 @@ export class ChainRun<T> {
   readonly #untilMs: number
 
   constructor(spec: GenerationSpec<T>, context: RunContext, tools: RunTools) {
-    this.#runs = spec.models.map((model) => new Run(model, { spec, context, tools }))
+    this.#runs = spec.models.map((model, at) => {
+      const hasNextPool = spec.models.some((other, later) => later > at && tools.poolOf(other) !== tools.poolOf(model))
+      return new Run(model, { spec, context, tools, hasNextPool })
+    })
     this.#context = context
     this.#tools = tools
     this.#operation = spec.operation

@@ -43,9 +43,9 @@ async function claimTogether<T>(
   context: RunContext,
   tools: RunTools,
 ): Promise<{ run: ChainRun<T>; claim: ChainClaim<T> }[]> {
-  const models = specs[0]?.models ?? []
+  const modelAt = (index: number) => specs[0]?.models[index] as string // all have the same chain
   let at = 0
-  let group = new Group(models[at] ?? '', tools, context)
+  let group = new Group(modelAt(at), tools, context)
   const claimed = await Promise.all(
     specs.map(async (spec) => {
       const run = new ChainRun(spec, context, tools)
@@ -54,12 +54,12 @@ async function claimTogether<T>(
   )
   for (;;) {
     const leads = claimed.filter(({ claim }) => claim.state === 'lead' && claim.at === at)
-    const tokensEach = Math.max(0, ...specs.map((spec) => tools.estimates.tokens(spec, models[at] ?? '')))
+    const tokensEach = Math.max(0, ...specs.map((spec) => tools.estimates.tokens(spec, modelAt(at))))
     const refusal = await group.open(leads.length, tokensEach)
     const next = leads[0]?.run.nextAfter(at, refusal)
     if (next === undefined) return claimed
     at = next
-    group = new Group(models[at] ?? '', tools, context)
+    group = new Group(modelAt(at), tools, context)
     await Promise.all(
       leads.map(async (lead) => {
         lead.claim = (await lead.run.claimNext(lead.claim.at, refusal, group)) ?? lead.claim

@@ -22,6 +22,8 @@ interface ReserveTools {
   budget?: ClientBudget | undefined
   metrics: Metrics
   timeoutMs: number
+  /** True: during a pause of the pool the call does not line up, as another pool may serve it. Default false. */
+  hasNextPool?: boolean
 }
 
 /**
@@ -31,7 +33,7 @@ interface ReserveTools {
  */
 export async function reserve(
   amount: Omit<ReserveRequest, 'tenant'>,
-  { quota, budget, metrics, timeoutMs }: ReserveTools,
+  { quota, budget, metrics, timeoutMs, hasNextPool = false }: ReserveTools,
   { tenant, client, outcome, signal, wait }: Pick<RunContext, 'tenant' | 'client' | 'outcome' | 'signal' | 'wait'>,
 ): Promise<Verdict | ClientRefused> {
   const giveUpAtMs = performance.now() + Math.min(longestWaitMs, timeoutMs / 2)
@@ -40,7 +42,7 @@ export async function reserve(
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
       const request = { ...amount, tenant, client: client?.id }
-      const reserving = wait ? inLine(wait, request, { quota, metrics, signal }) : quota.reserve(request)
+      const reserving = wait ? inLine(wait, request, { quota, metrics, signal, hasNextPool }) : quota.reserve(request)
       const verdict = await reserving.catch(async (error) => {
         await share?.giveBack(amount)
         throw error
@@ -65,7 +67,12 @@ export async function reserve(
 async function inLine(
   { untilMs, places, line, closing, onPlace }: RunWait,
   request: ReserveRequest,
-  { quota, metrics, signal }: Pick<ReserveTools, 'quota' | 'metrics'> & { signal: AbortSignal },
+  {
+    quota,
+    metrics,
+    signal,
+    hasNextPool,
+  }: Pick<ReserveTools, 'quota' | 'metrics' | 'hasNextPool'> & { signal: AbortSignal },
 ): Promise<Verdict> {
   const either = AbortSignal.any([signal, closing])
   await places.acquire(1, either)
@@ -76,6 +83,10 @@ async function inLine(
     if (line.get(ticket) === Math.min(...line.values())) onPlace?.(place)
   }
   try {
+    if (hasNextPool) {
+      const verdict = await quota.reserve(request)
+      if (verdict.granted || verdict.reason === 'paused') return verdict
+    }
     const maxWaitMs = Math.max(0, Math.floor(untilMs - performance.now()))
     const verdict = await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
     if (line.has(ticket)) metrics.quotaWait(request.priority, performance.now() - sinceMs)

@@ -11,7 +11,6 @@ import {
   type Accepted,
   type CallOptions,
   type GenerationSpec,
-  type Pool,
   type Quality,
   type RunContext,
   type RunTools,
@@ -29,21 +28,28 @@ type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy
 /** How many times as long an answer may be that was cut off. */
 const longerFactor = 2
 
+interface RunOptions<T> {
+  spec: GenerationSpec<T>
+  context: RunContext
+  tools: RunTools
+  /** A later model of the chain has another pool, so that nobody waits for the end of a pause. */
+  hasNextPool: boolean
+}
+
 /** One request to one model, for one client: from the cache, from another's call, or from Gemini. */
 export class Run<T> {
   readonly model: string
   readonly #spec: GenerationSpec<T>
   readonly #context: RunContext
   readonly #tools: RunTools
+  readonly #hasNextPool: boolean
 
-  constructor(
-    model: string,
-    { spec, context, tools }: { spec: GenerationSpec<T>; context: RunContext; tools: RunTools },
-  ) {
+  constructor(model: string, { spec, context, tools, hasNextPool }: RunOptions<T>) {
     this.model = model
     this.#spec = spec
     this.#context = context
     this.#tools = tools
+    this.#hasNextPool = hasNextPool
   }
 
   /** A fresh copy in memory, at once: most answers need no more. */
@@ -145,13 +151,10 @@ export class Run<T> {
   async #reserve(tokens: number, signal: AbortSignal): Promise<Reservation> {
     const { priority } = this.#spec
     const amount = { requests: 1, tokens, priority }
-    const verdict = await reserve(amount, { ...this.#tools, ...this.#pool }, { ...this.#context, signal })
+    const reserveTools = { ...this.#tools, ...this.#tools.poolOf(this.model), hasNextPool: this.#hasNextPool }
+    const verdict = await reserve(amount, reserveTools, { ...this.#context, signal })
     if (!verdict.granted) throw quotaRefusal(verdict)
     return verdict.reservation
-  }
-
-  get #pool(): Pool {
-    return this.#tools.poolOf(this.model)
   }
 
   async #attempt(reservation: Reservation, ask: Omit<CallOptions, 'model'>): Promise<Outcome<T>> {
@@ -204,7 +207,7 @@ export class Run<T> {
 
   /** Turns a 429 of Gemini into a pause of all instances, and into the error for this client. */
   async #pauseAll(error: GeminiError): Promise<HttpError> {
-    const { quota } = this.#pool
+    const { quota } = this.#tools.poolOf(this.model)
     const { limitType = 'upstream', delayMs, untilDayEnds, terminal } = error.pause ?? {}
     const pauseMs = terminal ? terminalPauseMs : untilDayEnds ? undefined : delayMs
     // Without a delay the quota client decides: until the day ends for a day's limit, shortly for another one.

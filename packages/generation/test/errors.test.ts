@@ -1,5 +1,5 @@
 import t from 'tap'
-import { apiError, decodeError, encodeError } from '../src/errors.ts'
+import { apiError, decodeError, encodeError, ModelError } from '../src/errors.ts'
 
 t.test('an error travels between processes as JSON and arrives as what it was', async (t) => {
   const sent = apiError('quota_exceeded', 'x', { fields: { limit_type: 'rpm' }, retryAfterSeconds: 3 })
@@ -11,6 +11,13 @@ t.test('an error travels between processes as JSON and arrives as what it was', 
     fields: { limit_type: 'rpm' },
     retryAfterSeconds: 3,
   })
+  t.notOk(arrived instanceof ModelError)
+  for (const part of ['model', 'pool'] as const) {
+    const encoded = encodeError(new ModelError(part, 'gemini_unavailable', 'y'))
+    const failure = decodeError(JSON.parse(JSON.stringify(encoded)))
+    t.ok(failure instanceof ModelError, 'those who wait in other processes go on to the next model, too')
+    t.match(failure, { of: part, code: 'gemini_unavailable', statusCode: 503 })
+  }
   t.equal(encodeError(new Error('internal')), undefined)
   for (const nonsense of [undefined, null, 'x', {}, { code: 'nonsense', message: 'y' }]) {
     t.match(decodeError(nonsense), { code: 'internal_error', statusCode: 500 })
