@@ -30,8 +30,11 @@ await start(async () => {
 
   const emulator = hasApiKey(env) ? undefined : buildEmulator(emulatedLimits(gatewayConfig))
   const emulatorUrl = emulator && (await listen(emulator, 4))
-  const serviceEnv =
-    emulatorUrl === undefined ? env : { ...env, GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' }
+  const serviceEnv = {
+    ...env,
+    ...(emulatorUrl !== undefined && { GEMINI_BASE_URL: emulatorUrl, GEMINI_API_KEY: 'emulator' }),
+    METRICS_PORT: undefined, // the gateway's
+  }
   const serviceConfig = loadServiceConfig(serviceEnv)
   const backends = await openBackends(serviceConfig, logger)
   const options = { config: serviceConfig, backends, logger }

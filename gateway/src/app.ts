@@ -62,6 +62,7 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
     checks,
     quotaPools: pools.map(({ name, quota }) => ({ name, usage: () => quota.usage() })),
     redisCircuit,
+    listener: { host: config.HOST, port: config.METRICS_PORT },
     ownOpenapiRoute: false,
     trustProxy: readTrustProxy(config.TRUST_PROXY) ?? false,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,

@@ -65,6 +65,7 @@ export async function createGenerationApp(
     cacheItems: () => cache.counts(),
     redisCircuit,
     isCacheWritable,
+    listener: { host: config.HOST, port: config.METRICS_PORT },
   })
   await app.register(utf8Json)
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import client from '@prometheus-io/client'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyMetrics from 'fastify-metrics'
@@ -21,6 +23,11 @@ async function serveMetrics(app: FastifyInstance, options: MetricsPluginOptions)
   const { registry } = options.metrics
   measureRequests(app, options)
   const refresh = scrapeRefresh(options)
+  if (options.listener?.port !== undefined)
+    listen(app, options.listener, async () => {
+      await refresh()
+      return { type: registry.contentType, body: await registry.metrics() }
+    })
 
   await app.register(fastifyMetrics.default, {
     // fastify-metrics serves its client's global registry; here that is this app's own.
@@ -38,6 +45,38 @@ async function serveMetrics(app: FastifyInstance, options: MetricsPluginOptions)
       },
       handler: () => registry.metrics(), // replaced by fastify-metrics with one that also sets the content type
     },
+  })
+}
+
+/** A port of its own, so that a network policy can let Prometheus reach `/metrics` and nothing else. A taken port rejects `ready`. */
+function listen(
+  app: FastifyInstance,
+  { host, port }: NonNullable<MetricsPluginOptions['listener']>,
+  scrape: () => Promise<{ type: string; body: string }>,
+): void {
+  const server = createServer((request, reply) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') {
+      const error = { error: 'not_found', message: 'There is only GET /metrics on this port.' }
+      reply.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify(error))
+      return
+    }
+    scrape().then(
+      ({ type, body }) => reply.writeHead(200, { 'content-type': type }).end(body),
+      (error: unknown) => {
+        app.log.error({ err: error }, 'metrics could not be collected')
+        reply.writeHead(500).end()
+      },
+    )
+  })
+  app.addHook('onReady', async () => {
+    server.listen(port, host)
+    await once(server, 'listening')
+  })
+  app.addHook('onClose', async () => {
+    if (!server.listening) return
+    server.close()
+    server.closeAllConnections()
+    await once(server, 'close')
   })
 }
 

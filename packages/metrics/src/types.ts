@@ -151,4 +151,6 @@ export interface MetricsPluginOptions {
   redisCircuit?: (() => CircuitState) | undefined
   /** Absent where no cache is kept in Redis. */
   isCacheWritable?: (() => boolean) | undefined
+  /** Where `GET /metrics`, and nothing else, is served too. Without a port nowhere. */
+  listener?: { host: string; port?: number | undefined }
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { get } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import { metricsPlugin } from '../src/index.ts'
 import { build, family, samples } from './build.ts'
@@ -197,10 +197,52 @@ t.test('shows the entries of the memory cache as they are at the scrape', async 
   t.equal(samples(await scrape()).get('cache_items_count{layer="memory"}'), 7)
 })
 
+t.test('a listener of its own serves /metrics and nothing else, until the app closes', async (t) => {
+  const { port, release } = await takePort()
+  await release()
+  const { app, scrape } = await build(t, { listener: { host: '127.0.0.1', port } })
+  await app.ready()
+  const url = `http://127.0.0.1:${port}`
+  const reply = await fetch(`${url}/metrics`)
+  t.equal(reply.headers.get('content-type'), (await app.inject('/metrics')).headers['content-type'])
+  t.same(
+    splitFamilies(await reply.text()).ours.match(/^# HELP .*$/gm),
+    splitFamilies(await scrape()).ours.match(/^# HELP .*$/gm),
+  )
+  for (const [method, path] of [
+    ['POST', '/metrics'],
+    ['POST', '/api/create_subtopics'],
+    ['GET', '/'],
+  ] as const) {
+    const refused = await fetch(url + path, { method })
+    t.equal(refused.status, 404, `${method} ${path}`)
+    t.match(await refused.json(), { error: 'not_found' })
+  }
+  await app.close()
+  await t.rejects(fetch(`${url}/metrics`), 'it refuses connections')
+})
+
+t.test('a port that is taken stops the start', async (t) => {
+  const { port, release } = await takePort()
+  t.teardown(release)
+  const { app } = await build(t, { listener: { host: '127.0.0.1', port } })
+  await t.rejects(async () => app.ready(), { code: 'EADDRINUSE' })
+})
+
 t.test('refuses to measure two apps into one registry', async (t) => {
   const { metrics, app } = await build(t)
   await t.rejects(async () => app.register(metricsPlugin, { metrics }), { message: /already been registered/ })
 })
+
+async function takePort(): Promise<{ port: number; release(): Promise<void> }> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const release = async () => {
+    server.close()
+    await once(server, 'close')
+  }
+  return { port: (server.address() as AddressInfo).port, release }
+}
 
 function isOurs(series: string): boolean {
   return !series.startsWith('nodejs_') && !series.startsWith('process_')

@@ -103,6 +103,7 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 export const serverSettings = (defaultPort: number) => ({
   HOST: setting.text('Address to listen on', { default: '0.0.0.0' }),
   PORT: setting.wholeNumber('Port to listen on', { default: defaultPort, minimum: 0, maximum: 65_535 }),
+  METRICS_PORT: setting.optionalPort('Serves /metrics, and nothing else, on this port too'),
   DRAIN_MS: setting.wholeNumber(
     'After SIGTERM: how long `/ready` says no before the end, for load balancers to notice',
     { default: 1_500, minimum: 0, maximum: 8_000 },
