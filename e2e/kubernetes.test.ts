@@ -5,6 +5,7 @@ import { loadConfig as loadVision, settings as vision } from '@knowalledge/visio
 import t from 'tap'
 import {
   type ConfigMap,
+  type HttpRoute,
   type Ingress,
   type KubernetesObject,
   type NetworkPolicy,
@@ -27,7 +28,7 @@ const ours = Object.keys(settings)
 /** The longest time from SIGTERM to the end of a process. */
 const shutdownSeconds = 10
 
-const overlays = { dev: render('dev'), prod: render('prod') }
+const overlays = { dev: render('dev'), prod: render('prod'), 'prod-gateway-api': render('prod-gateway-api') }
 
 for (const [overlay, objects] of Object.entries(overlays)) {
   const of = <T extends KubernetesObject>(...kinds: string[]) =>
@@ -91,6 +92,8 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       for (const name of Object.keys(env)) t.ok(name in properties, `${metadata.name}: ${name}`)
       const config = load[metadata.name as keyof typeof load](env)
       t.match(config, { REDIS_HOST: env.REDIS_HOST, PORT: ports[metadata.name as keyof typeof ports] })
+      t.equal(config.AUTH, overlay === 'dev' ? 'off' : 'required')
+      t.equal(env.AUTH, config.AUTH, 'said, not left to a default')
       t.equal(config.QUOTA_NEW_POOL, overlay === 'dev' ? 'open' : 'hold', 'Google may remember what Redis does not')
     }
   })
@@ -105,7 +108,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       t.match(key, metadata.name === 'gateway' ? undefined : { name: 'gemini', key: 'api-key' }, metadata.name)
       const password = env.find(({ name }) => name === 'REDIS_PASSWORD')?.valueFrom?.secretKeyRef
       t.match(password, { name: 'redis', key: 'password' }, metadata.name)
-      if (overlay !== 'prod') continue
+      if (overlay === 'dev') continue
       t.not(key?.optional, true, `without a key ${metadata.name} does not start`)
       t.not(password?.optional, true, `nor without a password for Redis`)
     }
@@ -130,7 +133,10 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       const [container] = spec.template.spec?.containers ?? []
       t.match(container?.livenessProbe?.httpGet, { path: '/health', port: 'http' })
       t.match(container?.readinessProbe?.httpGet, { path: '/ready', port: 'http' })
-      t.match(portsOf({ spec }), [{ containerPort: ports[metadata.name as keyof typeof ports] }])
+      t.match(portsOf({ spec }), [
+        { name: 'http', containerPort: ports[metadata.name as keyof typeof ports] },
+        { name: 'metrics', containerPort: 9464 },
+      ])
       const preStop = Number(container?.lifecycle?.preStop?.sleep?.seconds)
       t.ok(preStop > 0)
       t.ok((spec.template.spec?.terminationGracePeriodSeconds ?? 0) > preStop + shutdownSeconds, metadata.name)
@@ -157,7 +163,7 @@ for (const [overlay, objects] of Object.entries(overlays)) {
         .filter(([, labels]) => egress(policies, labels).some((rule) => leadsOutside(rule, port)))
         .map(([name]) => name)
     t.same(outside(443).sort(), services, 'who reaches Google')
-    t.same(outside(6379).sort(), overlay === 'prod' ? users : [], 'who reaches a Redis outside')
+    t.same(outside(6379).sort(), overlay === 'dev' ? [] : users, 'who reaches a Redis outside')
     for (const { metadata, spec } of policies)
       t.ok(
         [...pods.values()].some((labels) => selects(spec?.podSelector, labels)),
@@ -165,11 +171,40 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       )
   })
 
+  t.test(`${overlay}: Prometheus reaches the metrics and nothing else`, async (t) => {
+    const settings = of<ConfigMap>('ConfigMap').find(({ metadata }) => metadata.name.startsWith('settings-'))
+    t.equal(settings?.data?.METRICS_PORT, '9464')
+    const fromMonitoring = of<NetworkPolicy>('NetworkPolicy').flatMap(({ spec }) =>
+      (spec?.ingress ?? []).filter(({ from }) => JSON.stringify(from).includes('"monitoring"')),
+    )
+    t.same(
+      fromMonitoring.map(({ ports }) => ports),
+      [[{ port: 'metrics' }]],
+    )
+    const [monitor] = of<KubernetesObject & { spec: { endpoints: { port: string }[] } }>('ServiceMonitor')
+    t.same(
+      monitor?.spec.endpoints.map(({ port }) => port),
+      ['metrics'],
+    )
+  })
+
+  t.test(`${overlay}: the name of a service means all of its pods, and that of the gateway one of them`, async (t) => {
+    const headless = of<Service>('Service').filter(({ spec }) => spec?.clusterIP === 'None')
+    const names = headless.map(({ metadata }) => metadata.name).filter((name) => ours.includes(name))
+    t.same(names.sort(), ['image-generation', 'text-generation', 'vision'])
+  })
+
   t.test(`${overlay}: the public sees the API and its docs, not the figures and levers`, async (t) => {
     const [ingress] = of<Ingress>('Ingress')
-    const paths = ingress?.spec?.rules?.[0]?.http?.paths ?? []
+    const [route] = of<HttpRoute>('HTTPRoute')
+    t.equal([ingress, route].filter(Boolean).length, 1, 'one way in')
+    const paths = ingress
+      ? (ingress.spec?.rules?.[0]?.http?.paths ?? []).map(({ path = '', pathType }) => [path, pathType] as const)
+      : (route?.spec?.rules ?? []).flatMap(({ matches = [] }) =>
+          matches.map(({ path }) => [path?.value ?? '', path?.type === 'PathPrefix' ? 'Prefix' : 'Exact'] as const),
+        )
     const isOpen = (url: string) =>
-      paths.some(({ path = '', pathType }) => url === path || (pathType === 'Prefix' && url.startsWith(`${path}/`)))
+      paths.some(([path, type]) => url === path || (type === 'Prefix' && url.startsWith(`${path}/`)))
     for (const url of [
       'create_subtopics',
       'create_presentation',
@@ -195,14 +230,28 @@ for (const [overlay, objects] of Object.entries(overlays)) {
       t.ok(isOpen(url), url)
     for (const url of ['/metrics', '/health', '/ready', '/api/admin/cache', '/ops', '/ops/events'])
       t.notOk(isOpen(url), url)
-    for (const { backend } of paths) t.match(backend.service, { name: 'gateway', port: { name: 'http' } })
-    t.equal(Boolean(ingress?.spec?.tls), overlay === 'prod')
-    const annotation = (name: string) => ingress?.metadata.annotations?.[`nginx.ingress.kubernetes.io/${name}`]
-    const readTimeoutMs = Number(annotation('proxy-read-timeout')) * 1000
+    for (const { backend } of ingress?.spec?.rules?.[0]?.http?.paths ?? [])
+      t.match(backend.service, { name: 'gateway', port: { name: 'http' } })
+    for (const { backendRefs, timeouts } of route?.spec?.rules ?? []) {
+      t.match(backendRefs, [{ name: 'gateway', port: ports.gateway }])
+      t.ok(timeouts === undefined || timeouts.request === '0s', 'the gateway is the one who gives up')
+    }
+    if (!ingress) return
+    t.equal(Boolean(ingress.spec?.tls), overlay === 'prod')
+    const annotation = (name: string) => ingress.metadata.annotations?.[`nginx.org/${name}`]
+    const readTimeoutMs = Number.parseInt(annotation('proxy-read-timeout') ?? '', 10) * 1000
     t.ok(readTimeoutMs > loadGateway({}).UPSTREAM_TIMEOUT_MS, 'the gateway is the one who gives up')
-    t.equal(annotation('proxy-buffering'), 'off', 'event streams leave as they come')
+    t.equal(annotation('proxy-buffering'), 'False', 'event streams leave as they come')
   })
 }
+
+t.test('in prod every image is named by its digest', async (t) => {
+  const images = (overlays.prod as Workload[]).flatMap(
+    ({ spec }) => spec?.template?.spec?.containers?.map(({ image }) => image) ?? [],
+  )
+  t.equal(images.length, 4)
+  for (const image of images) t.match(image, /^[^@:]+@sha256:[0-9a-f]{64}$/)
+})
 
 t.test('a field that Kubernetes does not know is found, and so is a wrong type', async (t) => {
   const found = structuredClone(overlays.prod.find(({ kind }) => kind === 'Deployment')) as unknown as {

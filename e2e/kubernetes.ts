@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TestContext } from '@knowalledge/testing'
+import type { IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute'
 import type { IIngress } from 'kubernetes-models/networking.k8s.io/v1/Ingress'
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy'
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap'
@@ -27,6 +28,7 @@ export type Service = KubernetesObject & IService
 export type ConfigMap = KubernetesObject & IConfigMap
 export type NetworkPolicy = KubernetesObject & INetworkPolicy
 export type Ingress = KubernetesObject & IIngress
+export type HttpRoute = KubernetesObject & IHTTPRoute
 
 /** What `kubectl apply -k` would send for an overlay, by the Kustomize that kubectl has built in. */
 export function render(overlay: string): KubernetesObject[] {
@@ -44,10 +46,12 @@ export function render(overlay: string): KubernetesObject[] {
 
 /** The module that has the class and the interface of a kind. */
 function moduleOf({ apiVersion, kind }: KubernetesObject): string {
-  const models = apiVersion.startsWith('monitoring.coreos.com/')
-    ? '@kubernetes-models/prometheus-operator'
-    : 'kubernetes-models'
-  return `${models}/${apiVersion}/${kind}`
+  const [group = ''] = apiVersion.split('/')
+  const extensions: Record<string, string> = {
+    'monitoring.coreos.com': '@kubernetes-models/prometheus-operator',
+    'gateway.networking.k8s.io': '@kubernetes-models/gateway-api',
+  }
+  return `${extensions[group] ?? 'kubernetes-models'}/${apiVersion}/${kind}`
 }
 
 /** Checks an object against Kubernetes' schema: types, enums, formats, what is required. Throws what is wrong. */
