@@ -7,7 +7,7 @@ ARG APP=gateway
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /workspace
-COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
+COPY pnpm-lock.yaml pnpm-workspace.yaml ./
 RUN npx --yes pnpm@12 fetch --prod
 COPY . .
 RUN npx --yes pnpm@12 install --prod --offline --frozen-lockfile && node scripts/bundle.ts /image
@@ -25,7 +25,7 @@ WORKDIR /app
 # By number, so that Kubernetes can see that it is not root. Nothing is written to disk: run it with --read-only.
 USER 1000:1000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}${process.env.HEALTH_PATH}`).then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "server.js"]
 

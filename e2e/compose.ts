@@ -66,16 +66,20 @@ export interface Container {
   stop(): Promise<number | NodeJS.Signals | null>
 }
 
-/** Where each container's name and port lead: `{ 'redis:6379': 6380 }`. */
-export type Addresses = Map<string, number>
+/** Where each name and port lead, for each container of that name: `{ 'redis:6379': [6380] }`. */
+export type Addresses = Map<string, number[]>
 
 /** One container as a plain process: Compose's command and environment over the image's, with names led to loopback ports. */
 export async function containerForTest(
   t: TestContext,
   { image, service, addresses, port }: { image: Image; service: ComposeService; addresses: Addresses; port: number },
 ): Promise<Container> {
+  // This machine's DNS has no name for several ports: the list says the same.
   const lead = (text: string) =>
-    [...addresses].reduce((led, [name, own]) => led.replaceAll(`//${name}`, `//127.0.0.1:${own}`), text)
+    [...addresses].reduce((led, [name, own]) => {
+      const urls = own.map((ownPort) => `$1//127.0.0.1:${ownPort}`).join(',')
+      return led.replaceAll(new RegExp(`(\\w+:)//${name}`, 'g'), urls)
+    }, text)
   const given = Object.entries({ ...image.env, ...service.environment }).map(([name, value]) => [name, lead(value)])
   const env = {
     ...Object.fromEntries(given),
@@ -83,7 +87,7 @@ export async function containerForTest(
     HOST: '127.0.0.1',
     PORT: String(port),
     REDIS_HOST: '127.0.0.1', // CACHE_REDIS_URL was led there above
-    REDIS_PORT: String(addresses.get('redis:6379')),
+    REDIS_PORT: String(addresses.get('redis:6379')?.[0]),
   }
   // By `env`, as tap has every Node that is started directly load something of its own.
   const command = [readOnly, ...(service.command ?? image.command).map(lead)]
@@ -120,13 +124,13 @@ export async function healthOf(image: Image, container: Container): Promise<numb
   return code as number
 }
 
-/** The names that Compose gives the replicas of each service, each with a free port. */
+/** The name of each service, with a free port for each of its replicas. */
 export async function addressesOf({ services }: Compose, ports: Record<string, number>): Promise<Addresses> {
   const addresses: Addresses = new Map()
   for (const [name, port] of Object.entries(ports)) {
-    const replicas = services[name]?.deploy?.replicas
-    const names = replicas ? Array.from({ length: replicas }, (_, index) => `knowalledge-${name}-${index + 1}`) : [name]
-    for (const host of names) addresses.set(`${host}:${port}`, await freePort())
+    const replicas = services[name]?.deploy?.replicas ?? 1
+    const own = Array.from({ length: replicas }, () => freePort())
+    addresses.set(`${name}:${port}`, await Promise.all(own))
   }
   return addresses
 }
