@@ -117,6 +117,7 @@ export const modelField = Type.String({ description: 'The model that wrote it' }
 export const answerHeaders = {
   'X-Cache': Type.Enum(['memory', 'redis', 'miss', 'fallback'], { description: 'Where the answer came from' }),
   'X-Model': Type.String({
-    description: 'The model that wrote the answer; for a presentation all of them, separated by commas',
+    description:
+      'The model that wrote the answer; for a presentation all of them, separated by commas. It is absent when there is no explanation, and in a stream',
   }),
 }
