@@ -35,6 +35,8 @@ export class Address {
   /** What the URL's host resolved to; undefined: undici looks it up for each connection. */
   readonly ip: string | undefined
   readonly pool: Pool
+  /** Not the pool of requests: checks would keep its connections open until a service that drains closes them. */
+  readonly #probes: Pool
   /** Requests that were sent there and are not over. */
   inFlight = 0
   lastTurn = 0
@@ -46,18 +48,34 @@ export class Address {
     this.url = url
     this.ip = ip
     const connect = { timeout: Math.min(connectTimeoutMs, timeoutMs / 2), ...(ip && { lookup: always(ip) }) }
-    this.pool = new Pool(url, { ...connections, connect, headersTimeout: timeoutMs, bodyTimeout: timeoutMs })
+    const options = { ...connections, connect, headersTimeout: timeoutMs, bodyTimeout: timeoutMs }
+    this.pool = new Pool(url, options)
+    this.#probes = new Pool(url, options)
+  }
+
+  /** A request of the gateway itself, which does not count as in flight. */
+  get(path: string, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    return this.#probes.request({ path, method: 'GET', signal })
   }
 
   /** Does it answer `path` with a 200? Refused, reset, late and any other status are all a no. */
   async answersWith200(path: string, signal: AbortSignal): Promise<boolean> {
     try {
-      const { statusCode, body } = await this.pool.request({ path, method: 'GET', signal })
+      const { statusCode, body } = await this.get(path, signal)
       await body.dump()
       return statusCode === 200
     } catch {
       return false
     }
+  }
+
+  /** Resolves when its last request is over. */
+  async close(): Promise<void> {
+    await Promise.all([this.pool.close(), this.#probes.close()])
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([this.pool.destroy(), this.#probes.destroy()])
   }
 }
 
@@ -72,7 +90,8 @@ export class LoadBalancer extends Dispatcher {
   readonly #clock: () => number
   #addresses: readonly Address[]
   /** Of addresses that are gone, until their last request is over. */
-  readonly #retiring = new Set<Pool>()
+  readonly #retiring = new Set<Address>()
+  #isDestroyed = false
   #changes = 0
   #turn = 0
 
@@ -100,18 +119,19 @@ export class LoadBalancer extends Dispatcher {
     const gone = this.#addresses.filter((address) => address.url === url && !ips.includes(address.ip ?? ''))
     const known = this.#addresses.map((address) => address.url === url && address.ip)
     const joining = ips.filter((ip) => !known.includes(ip))
-    if (gone.length + joining.length === 0) return false
+    if (gone.length + joining.length === 0 || this.#isDestroyed) return false
     const joined = joining.map((ip) => new Address(url, ip, this.#options.timeoutMs))
     if (this.#options.isChecked) for (const address of joined) address.ejectedUntilMs = Number.POSITIVE_INFINITY
     this.#addresses = [...this.#addresses.filter((address) => !gone.includes(address)), ...joined]
     this.#changes++
-    for (const { pool } of gone) this.#retire(pool)
+    for (const address of gone) void this.#retire(address)
     return true
   }
 
-  #retire(pool: Pool): void {
-    this.#retiring.add(pool)
-    pool.close(() => this.#retiring.delete(pool))
+  async #retire(address: Address): Promise<void> {
+    this.#retiring.add(address)
+    await address.close()
+    this.#retiring.delete(address)
   }
 
   /** What a check of an address found: one that is not ready is ejected until a check finds that it is. */
@@ -141,11 +161,12 @@ export class LoadBalancer extends Dispatcher {
   }
 
   override async close(): Promise<void> {
-    await Promise.all(this.#addresses.map(({ pool }) => pool.close()))
+    await Promise.all(this.#addresses.map((address) => address.close()))
   }
 
   override async destroy(): Promise<void> {
-    await Promise.all([...this.#retiring, ...this.#addresses.map(({ pool }) => pool)].map((pool) => pool.destroy()))
+    this.#isDestroyed = true
+    await Promise.all([...this.#retiring, ...this.#addresses].map((address) => address.destroy()))
   }
 }
 

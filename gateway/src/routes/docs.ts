@@ -40,10 +40,9 @@ export type FleetOpenapi = ReturnType<typeof createFleetOpenapi>
 
 /** From the first instance that answers; a service's own probes are not for clients. */
 async function learningPaths({ addresses }: LoadBalancer): Promise<Record<string, unknown> | undefined> {
-  for (const { pool } of addresses) {
+  for (const address of addresses) {
     try {
-      const signal = AbortSignal.timeout(1_000)
-      const { statusCode, body } = await pool.request({ path: '/openapi.json', method: 'GET', signal })
+      const { statusCode, body } = await address.get('/openapi.json', AbortSignal.timeout(1_000))
       if (statusCode !== 200) {
         await body.dump()
         continue

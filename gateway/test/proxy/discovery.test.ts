@@ -177,6 +177,16 @@ t.test('a look-up that takes long is not repeated meanwhile', async (t) => {
   t.equal(answers.length, 2)
 })
 
+t.test('a look-up that ends after the gateway was closed changes nothing', async (t) => {
+  const balancer = new LoadBalancer({ name: 'vision', urls: ['http://late.test:1'], timeoutMs: 1_000 })
+  await balancer.destroy()
+  t.notOk(balancer.setAddresses('http://late.test:1', ['10.0.0.1']))
+  t.same(
+    balancer.addresses.map(({ ip }) => ip),
+    [undefined],
+  )
+})
+
 t.test('the operating system finds the addresses of one family', async (t) => {
   const addresses = await systemLookup('localhost')
   t.ok(addresses.length > 0)
