@@ -1,7 +1,14 @@
 import { errorStatus } from '@knowalledge/generation/errors'
 import { type CircuitState, createMetrics } from '@knowalledge/metrics'
 import type { ResponseCache } from '@knowalledge/response-cache'
-import { type App, createServiceApp, type Logger, type ReadyCheck, readiness } from '@knowalledge/service-kit'
+import {
+  type App,
+  createServiceApp,
+  type Logger,
+  processSnapshots,
+  type ReadyCheck,
+  readiness,
+} from '@knowalledge/service-kit'
 import { bodyLimits } from './admission/body-limits.ts'
 import { connectionLimits, serverOptions } from './admission/connection-limits.ts'
 import { FailedLogins } from './admission/failed-logins.ts'
@@ -21,9 +28,10 @@ import { forwarder } from './proxy/forwarder.ts'
 import { anyService, serviceChecks } from './proxy/health-checks.ts'
 import { proxy } from './proxy/routes.ts'
 import { createLoadBalancers, upstreams } from './proxy/upstreams.ts'
-import { admin } from './routes/admin.ts'
+import { admin, requireAdminToken } from './routes/admin.ts'
 import { createFleetOpenapi, docs, type OpenapiDocument } from './routes/docs.ts'
 import { health } from './routes/health.ts'
+import { ops } from './routes/ops.ts'
 import { quotaStats, type StatsPool } from './routes/quota-stats.ts'
 
 export interface GatewayOptions {
@@ -54,11 +62,12 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   const balancers = createLoadBalancers(config)
   const services = serviceChecks(balancers, '/ready')
   const checks = { ...options.checks, services: anyService(services), ...services }
+  const metrics = createMetrics({ errorTypes: Object.keys(errorStatus) })
   const app = await createServiceApp({
     service: 'gateway',
     description: 'Learning material from Gemini, through one gateway and one quota.',
     logger,
-    metrics: createMetrics({ errorTypes: Object.keys(errorStatus) }),
+    metrics,
     checks,
     quotaPools: pools.map(({ name, quota }) => ({ name, usage: () => quota.usage() })),
     redisCircuit,
@@ -89,11 +98,14 @@ export async function buildApp(options: GatewayOptions): Promise<App> {
   })
   health(app, { checks: serviceChecks(balancers, '/health'), timeoutMs: checkTimeoutMs })
   quotaStats(app, { pools })
-  if (config.ADMIN_TOKEN !== undefined) {
-    const max = config.RATE_LIMIT_FAILED_LOGINS_PER_MINUTE
-    const failedLogins = new FailedLogins({ counts: app.requestCounts, kind: 'token', max })
-    admin(app, { token: config.ADMIN_TOKEN, failedLogins, cache })
-  }
+  const { ADMIN_TOKEN: token, RATE_LIMIT_FAILED_LOGINS_PER_MINUTE: max } = config
+  const requireToken =
+    token === undefined
+      ? undefined
+      : requireAdminToken(token, new FailedLogins({ counts: app.requestCounts, kind: 'token', max }))
+  if (requireToken) admin(app, { requireToken, cache })
+  const snapshot = processSnapshots({ service: 'gateway', metrics, logger })
+  ops(app, { config, balancers, pools, snapshot, requireToken })
   app.register(async (learning) => {
     await learning.register(forwarder, config)
     await learning.register(refuseOtherSites, config)

@@ -11,7 +11,7 @@ const atMost = (description: string, standard: number) =>
 /** What the gateway lets in: how often, how many at once, how slowly, from where, and on which port. */
 export const admissionSettings = {
   ADMIN_PORT: setting.optionalPort(
-    'Serves /metrics, /docs, /openapi.json and /api/admin/* on this port and no longer on PORT',
+    'Serves /metrics, /ops, /docs, /openapi.json and /api/admin/* on this port and no longer on PORT',
   ),
   CORS_ORIGINS: Type.Refine(
     Type.String({

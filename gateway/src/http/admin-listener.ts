@@ -6,7 +6,7 @@ import fp from 'fastify-plugin'
 /** How a request that came in by the admin port is known. */
 class AdminRequest extends IncomingMessage {}
 
-const adminPaths = /^\/(metrics|docs|openapi\.json|api\/admin)(\/|$)/
+const adminPaths = /^\/(metrics|ops|docs|openapi\.json|api\/admin)(\/|$)/
 const keepAliveTimeoutMs = 5_000
 
 /** Makes the routes for operators exist on the admin port only. Call it before the first of them is registered. */

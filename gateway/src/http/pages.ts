@@ -19,14 +19,18 @@ const assets = loadAssets()
 /** `GET /`: the learning app, with its scripts and styles below `/assets/`. Browsers ask each time whether it changed. */
 export function pages(app: App): void {
   for (const [path, { type, etag, body, gzipped }] of assets) {
-    app.get(`/${path}`, { config: { quiet: true }, schema: { hide: true } }, async (request, reply) => {
-      reply.headers({ 'cache-control': 'no-cache', etag, vary: 'Accept-Encoding' })
-      // Of a 304 too: its headers replace those that the browser has kept, and a reloaded page would load nothing.
-      if (path === '') reply.header('content-security-policy', contentSecurityPolicy)
-      if (isKnownToClient(request, etag)) return reply.code(304).send()
-      const isGzipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')
-      if (isGzipped) reply.header('content-encoding', 'gzip')
-      return reply.type(type).send(isGzipped ? gzipped : body)
-    })
+    app.get(
+      `/${path}`,
+      { config: { endpoint: path.startsWith('ops') ? 'ops' : 'pages', quiet: true }, schema: { hide: true } },
+      async (request, reply) => {
+        reply.headers({ 'cache-control': 'no-cache', etag, vary: 'Accept-Encoding' })
+        // Of a 304 too: its headers replace those that the browser has kept, and a reloaded page would load nothing.
+        if (type.startsWith('text/html')) reply.header('content-security-policy', contentSecurityPolicy)
+        if (isKnownToClient(request, etag)) return reply.code(304).send()
+        const isGzipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')
+        if (isGzipped) reply.header('content-encoding', 'gzip')
+        return reply.type(type).send(isGzipped ? gzipped : body)
+      },
+    )
   }
 }

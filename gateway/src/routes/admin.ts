@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { errorShape } from '@knowalledge/generation/errors'
 import { answerTags, type ResponseCache } from '@knowalledge/response-cache'
 import { type App, HttpError, trimTexts } from '@knowalledge/service-kit'
+import type { onRequestAsyncHookHandler } from 'fastify'
 import { Type } from 'typebox'
 import type { FailedLogins } from '../admission/failed-logins.ts'
 
@@ -24,24 +25,16 @@ const Answer = Type.Object(
 )
 
 export interface AdminOptions {
-  token: string
-  failedLogins: FailedLogins
+  requireToken: onRequestAsyncHookHandler
   cache: Pick<ResponseCache, 'invalidateTags'>
 }
 
 /** `POST /api/admin/cache/invalidate`: drops cached answers, in Redis and in every instance's memory. Needs `Authorization: Bearer <ADMIN_TOKEN>`. */
-export function admin(app: App, { token, failedLogins, cache }: AdminOptions): void {
+export function admin(app: App, { requireToken, cache }: AdminOptions): void {
   app.post(
     '/api/admin/cache/invalidate',
     {
-      onRequest: async (request, reply) => {
-        // An operator chose this one, so it might be guessed.
-        const refusal = failedLogins.refusal(request, reply)
-        if (refusal) throw refusal
-        const { authorization } = request.headers
-        if (isToken(authorization, token)) return
-        throw (authorization && (await failedLogins.count(request, reply))) || wrongToken()
-      },
+      onRequest: requireToken,
       preValidation: trimTexts,
       schema: {
         summary: 'Drop cached answers',
@@ -72,6 +65,17 @@ export function admin(app: App, { token, failedLogins, cache }: AdminOptions): v
       return { invalidated: request.body }
     },
   )
+}
+
+/** Refuses a request without `Authorization: Bearer <ADMIN_TOKEN>`. An operator chose the token, so it might be guessed. */
+export function requireAdminToken(token: string, failedLogins: FailedLogins): onRequestAsyncHookHandler {
+  return async (request, reply) => {
+    const refusal = failedLogins.refusal(request, reply)
+    if (refusal) throw refusal
+    const { authorization } = request.headers
+    if (isToken(authorization, token)) return
+    throw (authorization && (await failedLogins.count(request, reply))) || wrongToken()
+  }
 }
 
 /** Compares hashes, which have one length and take one time, whatever was sent. */

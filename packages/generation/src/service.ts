@@ -6,12 +6,14 @@ import {
   createLogger,
   createServiceApp,
   type Logger,
+  processSnapshots,
   serve,
   start,
   startTracing,
   utf8Json,
 } from '@knowalledge/service-kit'
-import { type Backends, openBackends } from './backends.ts'
+import { Activity, serveSnapshot } from './activity.ts'
+import { type Backends, openBackends, type ServicePool } from './backends.ts'
 import { apiError, errorStatus } from './errors.ts'
 import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
@@ -69,8 +71,12 @@ export async function createGenerationApp(
   })
   await app.register(utf8Json)
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
+  const activity = new Activity()
+  serveSnapshot(app, activity, processSnapshots({ service, metrics, logger }))
+  const watch = (pool: ServicePool) => ({ ...pool, quota: activity.watchLine(pool.quota) })
+  const watched = [watch(pools[0]), ...pools.slice(1).map(watch)] as const
   const generation = createGeneration({
-    poolOf: (model) => pools.find((pool) => pool.models.includes(model)) ?? pools[0],
+    poolOf: (model) => watched.find((pool) => pool.models.includes(model)) ?? watched[0],
     cache,
     metrics,
     timeoutMs: config.GEMINI_TIMEOUT_MS,
@@ -86,9 +92,10 @@ export async function createGenerationApp(
     maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
     closing: closing.signal,
   }
+  const counted = activity.countUse(generation)
   return {
     app,
-    tools: { generation, models, thinkingBudgets: thinkingBudgetsOf(config), gemini, metrics, cache, waiting },
+    tools: { generation: counted, models, thinkingBudgets: thinkingBudgetsOf(config), gemini, metrics, cache, waiting },
   }
 }
 

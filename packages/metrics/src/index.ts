@@ -1,3 +1,4 @@
+export { type Counts, countsOf, type GeminiCounts } from './counts.ts'
 export { createMetrics } from './create-metrics.ts'
 export { metricsPlugin } from './plugin.ts'
 export type {

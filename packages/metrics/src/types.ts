@@ -13,6 +13,8 @@ export const endpoints = [
   'ready',
   'metrics',
   'docs',
+  'pages',
+  'ops',
   'unknown',
 ] as const
 export type Endpoint = (typeof endpoints)[number]

@@ -1,3 +1,4 @@
+export { chromiumPath } from './chromium.ts'
 export { type EndedCommand, runCommand, runKeys } from './command.ts'
 export { dnsServerForTest, type TestDnsServer } from './dns.ts'
 export { emulatorForTest, type TestEmulator } from './emulator.ts'

@@ -1,5 +1,6 @@
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger as PinoLogger, type LoggerOptions as PinoOptions, pino } from 'pino'
 import sonicBoom from 'sonic-boom'
+import { RecentFaults } from './faults.ts'
 
 /** Where a library may log headers: @fastify/multipart does, at trace level. Wildcards would be paid for by every line. */
 const headersIn = ['', 'headers.', 'req.headers.', 'request.headers.', 'options.headers.', 'busboyOptions.headers.']
@@ -20,11 +21,22 @@ export interface LoggerOptions {
   destination?: DestinationStream
 }
 
+/** With the faults that it and its children have logged; absent of a logger that `createLogger` did not make. */
+export type Logger = PinoLogger & { readonly recentFaults?: RecentFaults }
+
 /** JSON lines, or coloured lines where a person watches. Everything that could hold a secret is left out at the source. */
 export function createLogger({ level, pretty = process.stdout.isTTY, destination }: LoggerOptions): Logger {
   const redact = { paths: secretPaths, censor: '[hidden]' }
-  const options = { level, redact, serializers: { err: errorSerializer } }
-  return pretty ? pino({ ...options, transport: forPeople }) : pino(options, destination ?? linesToStdout())
+  const recentFaults = new RecentFaults()
+  const hooks: PinoOptions['hooks'] = {
+    logMethod(line, method, level) {
+      recentFaults.add(this, level, line)
+      method.apply(this, line)
+    },
+  }
+  const options = { level, redact, serializers: { err: errorSerializer }, hooks }
+  const logger = pretty ? pino({ ...options, transport: forPeople }) : pino(options, destination ?? linesToStdout())
+  return Object.assign(logger, { recentFaults })
 }
 
 const bufferedBytes = 8 * 1024
@@ -70,5 +82,3 @@ const forPeople = {
   target: 'pino-pretty',
   options: { ignore: 'pid,hostname,service,request_id', messageFormat: '{service} {msg}', singleLine: true },
 }
-
-export type { Logger }
