@@ -33,7 +33,7 @@ export async function findSubtopics(): Promise<void> {
     }
     for await (const { event, data } of watched('create_subtopics', { topic, language }, { signal, onWait })) {
       if (event !== 'result') continue
-      const origin = { cached: data.cached, stale: data.from_fallback, quality: data.quality_score }
+      const origin = { cached: data.cached, stale: data.from_fallback, quality: data.quality_score, model: data.model }
       const isSame = names.join('\n') === data.subtopics.join('\n')
       const kept = isSame ? {} : { chosen: [], items: {} }
       task.value = null
@@ -79,7 +79,7 @@ async function explainOne(name: string, signal: AbortSignal): Promise<void> {
     for await (const { event, data } of watched('create_presentation', input, { signal, onWait })) {
       if (event !== 'item') continue
       if (data.explanation === null) throw new KnowAllEdgeError('unexplained', data.error ?? '')
-      const origin = { cached: data.cached, stale: data.from_fallback, quality: data.quality_score }
+      const origin = { cached: data.cached, stale: data.from_fallback, quality: data.quality_score, model: data.model }
       updateItem(name, {
         status: 'done',
         wait: undefined,

@@ -12,6 +12,8 @@ export interface Origin {
   cached: boolean
   stale: boolean
   quality: number | null
+  /** The model that wrote it. */
+  model: string | null
 }
 
 /** Why something has not begun yet, and when it is expected to. */

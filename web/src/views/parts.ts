@@ -53,5 +53,6 @@ export function OriginLine({ origin }: { origin: Origin }) {
   const from = origin.stale ? t.value.stale : origin.cached ? t.value.cached : undefined
   return html`<p class=${origin.stale ? 'origin stale' : 'origin'}>
     ${[from, quality].filter((text) => text !== undefined).map((text) => html`<span>${text}</span>`)}
+    ${origin.model && html`<bdi lang="en">${origin.model}</bdi>`}
   </p>`
 }
