@@ -48,27 +48,43 @@ export function loadAssets(): Map<string, Asset> {
     [modules.uplot as string, join(uplot, 'uPlot.esm.js')],
     ['assets/vendor/uplot.css', join(uplot, 'uPlot.min.css')],
   ]
-  const runbook = assetOf({ type: types['.html'] as string, text: runbookPage() })
-  return new Map([
-    ...files.map(([url, file]): [string, Asset] => [url, assetOfFile(url, file)]),
-    ['ops/runbook', runbook],
-  ])
+  const texts = new Map(files.map(([url, file]) => [url, textOf(url, file)]))
+  for (const page of Object.values(pages)) texts.set(page, withPreloads(page, texts))
+  const assets = files.map(([url, file]): [string, Asset] => [url, assetOf(extname(file), texts.get(url) ?? '')])
+  return new Map([...assets, ['ops/runbook', assetOf('.html', runbookPage())]])
 }
 
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => extname(name) in types)
 }
 
-function assetOfFile(url: string, file: string): Asset {
+function textOf(url: string, file: string): string {
   const text = readFileSync(file, 'utf8')
-  const isScript = /\.(ts|m?js)$/.test(file)
-  return assetOf({ type: types[extname(file)] as string, text: isScript ? scriptOf(url, file, text) : text })
+  return /\.(ts|m?js)$/.test(file) ? scriptOf(url, file, text) : text
 }
 
-function assetOf({ type, text }: { type: string; text: string }): Asset {
+function assetOf(extension: string, text: string): Asset {
   const body = Buffer.from(text)
   const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
-  return { type, etag, body, gzipped: gzipSync(body, { level: 9 }) }
+  return { type: types[extension] as string, etag, body, gzipped: gzipSync(body, { level: 9 }) }
+}
+
+/** The page with links to all that its script imports: without them a browser finds one level of imports after another. */
+function withPreloads(page: string, texts: ReadonlyMap<string, string>): string {
+  const html = texts.get(page) ?? ''
+  const main = /<script type="module" src="([^"]+)"/.exec(html)?.[1] ?? ''
+  const found = new Set<string>()
+  const follow = (url: string) => {
+    for (const [, path = ''] of (texts.get(url) ?? '').matchAll(/(?:\bfrom|\bimport)\s*['"](\.[^'"]+)['"]/g)) {
+      const imported = posix.join(posix.dirname(url), path)
+      if (found.has(imported) || imported === main) continue
+      found.add(imported)
+      follow(imported)
+    }
+  }
+  follow(main)
+  const links = Array.from(found, (url) => `<link rel="modulepreload" href="${url}" />`)
+  return html.replace('  </head>', () => `    ${links.join('\n    ')}\n  </head>`)
 }
 
 function scriptOf(url: string, file: string, text: string): string {

@@ -41,10 +41,14 @@ export function Chart({ title, lines, atLeast }: ChartProps) {
     const resizing = new ResizeObserver(() =>
       chart.current?.setSize({ width: element.clientWidth, height: element.clientHeight }),
     )
-    make()
-    resizing.observe(element)
+    // Charts are not made in one go, so that the page answers in between.
+    const making = setTimeout(() => {
+      make()
+      resizing.observe(element)
+    })
     scheme.addEventListener('change', make)
     return () => {
+      clearTimeout(making)
       scheme.removeEventListener('change', make)
       resizing.disconnect()
       chart.current?.destroy()

@@ -18,6 +18,7 @@ export function duration(ms: number): string {
 
 export function seconds(value: number | null): string {
   if (value === null) return '–'
+  if (value < 0.1) return `${whole.format(1_000 * value)} ms`
   return Number.isFinite(value) ? `${value < 10 ? tenths.format(value) : whole.format(value)} s` : 'over 30 s'
 }
 

@@ -1,25 +1,11 @@
 import { render } from 'preact'
 import { html } from '../html.ts'
-import { Chart, type Line } from './chart.ts'
+import { Charts } from './charts.ts'
 import { Clients } from './clients.ts'
 import { Faults } from './faults.ts'
-import { short } from './format.ts'
 import { connection, follow, state } from './live.ts'
 import { Pools } from './pools.ts'
 import { Cache, Gemini, Instances, Waiting } from './tables.ts'
-
-const quotaLines: Line[] = [
-  { label: 'used', of: ({ used }) => used, colour: 'used', text: short },
-  { label: 'limit', of: ({ limit }) => limit, colour: 'soft', dashed: true, text: short },
-  { label: 'in line', of: ({ waiting }) => waiting, colour: 'warn', text: short },
-]
-const callLines: Line[] = [
-  { label: 'calls', of: ({ calls }) => calls, colour: 'used', text: short },
-  { label: 'failed', of: ({ failed }) => failed, colour: 'warn', text: short },
-]
-const cacheLines: Line[] = [
-  { label: 'hits', of: ({ hitRate }) => hitRate, colour: 'used', text: (value) => `${Math.round(value)} %` },
-]
 
 function App() {
   return html`
@@ -29,21 +15,22 @@ function App() {
       <${Summary} />
       <a href=".">Learning app</a>
     </header>
-    <main class=${connection.value}>
-      <${Pools} />
-      <section class="card charts" aria-label="The last minutes">
-        <${Chart} title="Quota: requests in the last minute" lines=${quotaLines} atLeast=${5} />
-        <${Chart} title="Gemini calls in the last minute" lines=${callLines} atLeast=${5} />
-        <${Chart} title="Cache hits in the last minute" lines=${cacheLines} atLeast=${100} />
-      </section>
-      <${Gemini} />
-      <${Cache} />
-      <${Instances} />
-      <${Waiting} />
-      <${Clients} />
-      <${Faults} />
-    </main>
+    ${state.value !== null && html`<${Main} />`}
   `
+}
+
+/** Shown all at once, so that nothing moves when the first figures come. */
+function Main() {
+  return html`<main class=${connection.value}>
+    <${Pools} />
+    <${Charts} />
+    <${Gemini} />
+    <${Cache} />
+    <${Instances} />
+    <${Waiting} />
+    <${Clients} />
+    <${Faults} />
+  </main>`
 }
 
 const connectionTexts = { connecting: 'Connecting …', lost: 'No connection to the gateway. Trying again …' }
