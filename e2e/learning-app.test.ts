@@ -1,46 +1,8 @@
-import { mkdirSync } from 'node:fs'
-import { freePortsInARow, processForTest, redisServerForTest, runKeys } from '@knowalledge/testing'
-import type { Page } from 'playwright-core'
+import { redisServerForTest, runKeys } from '@knowalledge/testing'
 import sharp from 'sharp'
-import t, { type Test } from 'tap'
-import { pageForTest } from './browser.ts'
-import { post } from './fleet.ts'
-
-/** Screenshots for a person to look at: SCREENSHOTS=folder. */
-const folder = process.env.SCREENSHOTS
-if (folder) mkdirSync(folder, { recursive: true })
-const shoot = async (page: Page, name: string) => {
-  if (folder) await page.screenshot({ path: `${folder}/${name}.png` })
-}
-
-async function siteForTest(t: Test, env: Record<string, string> = {}) {
-  const port = await freePortsInARow(5)
-  const { url } = await processForTest(t, 'scripts/start.ts', { port, env: { MAX_EVENT_LOOP_DELAY_MS: '0', ...env } })
-  const faultsUrl = `http://127.0.0.1:${port + 4}/emulator/faults`
-  return {
-    url: `${url}/`,
-    fault: (fault: object) => post(faultsUrl, fault),
-    noFaults: () => fetch(faultsUrl, { method: 'DELETE' }),
-  }
-}
-
-async function findSubtopics(page: Page, topic: string): Promise<void> {
-  await page.fill('#topic', topic)
-  await page.click('button[type=submit]')
-  await page.waitForSelector('fieldset')
-}
-
-async function explain(page: Page, ...places: number[]): Promise<void> {
-  for (const place of places) await page.locator('fieldset input').nth(place).check()
-  await page.click('button[type=submit]')
-  await page.waitForSelector('.lesson')
-}
-
-const explained = (page: Page, count: number) =>
-  page
-    .locator('section.done')
-    .nth(count - 1)
-    .waitFor()
+import t from 'tap'
+import { overflow, pageForTest } from './browser.ts'
+import { explain, explained, findSubtopics, shoot, siteForTest } from './learning-site.ts'
 
 const looks = {
   'light-1440-en': { colorScheme: 'light', viewport: { width: 1440, height: 900 }, locale: 'en-US' },
@@ -56,10 +18,7 @@ for (const [name, look] of Object.entries(looks)) {
     const isGood = async (state: string) => {
       await shoot(page, `${name}-${state}`)
       t.strictSame(await inaccessible(), [], `${state} is accessible`)
-      const overflow = await page.evaluate(
-        'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-      )
-      t.equal(overflow, 0, `${state} fits the screen`)
+      t.equal(await overflow(page), 0, `${state} fits the screen`)
     }
     const language = look.locale.slice(0, 2)
     t.equal(await page.getAttribute('html', 'dir'), ['ar', 'he'].includes(language) ? 'rtl' : 'ltr')
