@@ -7,6 +7,7 @@ import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, unusableAnsw
 import type { Group } from './group.ts'
 import { reserve } from './reserve.ts'
 import { settleFailure, tokensIn, tokensOfLonger } from './settling.ts'
+import { TimeLimit, withTimeLimit } from './time-limit.ts'
 import {
   type Accepted,
   type CallOptions,
@@ -67,17 +68,20 @@ export class Run<T> {
   }
 
   /**
-   * Looks into the cache, joins a call in flight, or leads one; with a `group`, with its part of a common reservation. The
-   * client waits at most for `withinMs`.
+   * Looks into the cache, joins a call in flight, or leads one; with a `group`, with its part of a common reservation.
    */
   async claim(withinMs: number, group?: Group): Promise<Claim<T>> {
-    return await inSpan('cache.claim', { operation: this.#spec.operation }, () =>
-      this.#tools.cache.claim<T>(this.#key, {
-        produce: (unwanted) => this.#produce(unwanted, group),
-        signal: AbortSignal.any([this.#context.signal, AbortSignal.timeout(withinMs)]),
+    const { cache, timeoutMs } = this.#tools
+    const limit = new TimeLimit(this.#context.signal, withinMs)
+    const claim = await inSpan('cache.claim', { operation: this.#spec.operation }, () =>
+      cache.claim<T>(this.#key, {
+        produce: (unwanted) => withTimeLimit(unwanted, timeoutMs, (limit) => this.#produce(limit, unwanted, group)),
+        signal: limit.signal,
         tags: answerTags(this.#spec),
       }),
     )
+    claim.result.catch(() => {}).finally(() => limit.end()) // who has the claim sees the failure
+    return claim
   }
 
   get #key(): string {
@@ -105,27 +109,28 @@ export class Run<T> {
 
   /**
    * Reserve → call → settle → check. 5xx and resets are retried at most twice, exponentially with full jitter; an unusable
-   * answer is requested once more where the spec says so, one that was cut off with room for a longer one. Each attempt has a reservation of its own; when that is refused,
-   * the failure stands. `unwanted` aborts when nobody waits for the answer any more.
+   * answer is requested once more where the spec says so, one that was cut off with room for a longer one. Each attempt has
+   * a reservation of its own; when that is refused, the failure stands. `unwanted` aborts when nobody waits for the answer any more.
    */
-  async #produce(unwanted: AbortSignal, group: Group | undefined): Promise<Produced<T>> {
-    const { metrics, random, timeoutMs } = this.#tools
-    const { operation, askAgain } = this.#spec
+  async #produce(limit: TimeLimit, unwanted: AbortSignal, group: Group | undefined): Promise<Produced<T>> {
+    const { metrics, random } = this.#tools
     const grouped = await group?.take()
-    const inTime = () => AbortSignal.any([unwanted, AbortSignal.timeout(timeoutMs)])
-    let signal = inTime()
+    limit.restart() // what a group has taken to reserve is not the call's time
+    const { operation, askAgain } = this.#spec
     const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, longer: 1, none: 0 }
     const ask = { outputFactor: 1, tokens: this.#estimate }
     const reserveAgain = async () => {
-      const reservation = await this.#reserve(ask.tokens, this.#context.wait ? unwanted : signal)
-      if (this.#context.wait) signal = inTime() // the time in line is the client's and not the call's
+      if (!this.#context.wait) return await this.#reserve(ask.tokens, limit.signal)
+      limit.pause() // the time in line is the client's and not the call's
+      const reservation = await this.#reserve(ask.tokens, unwanted)
+      limit.restart()
       return reservation
     }
     let reservation = grouped ?? (await reserveAgain())
     for (let delayMs = retryBaseMs; ; delayMs *= 2) {
       // A grant that is too old stays charged; the call needs another one.
       while (!reservation.start()) reservation = await reserveAgain()
-      const outcome = await this.#attempt(reservation, { outputFactor: ask.outputFactor, signal })
+      const outcome = await this.#attempt(reservation, { outputFactor: ask.outputFactor, signal: limit.signal })
       if ('accepted' in outcome) {
         const { value, passed } = outcome.accepted
         if (passed) metrics.cacheOperation(operation, 'store')
@@ -135,11 +140,11 @@ export class Run<T> {
       if (left[remedy]-- === 0) throw error
       if (remedy === 'longer') Object.assign(ask, { outputFactor: longerFactor, tokens })
       try {
-        if (remedy === 'retry') await sleep(random() * delayMs, undefined, { signal })
+        if (remedy === 'retry') await sleep(random() * delayMs, undefined, { signal: limit.signal })
         reservation = await reserveAgain()
       } catch (cause) {
         // Out of time or quota: the failure that was to be retried is the result.
-        throw signal.aborted || cause instanceof HttpError ? error : cause
+        throw limit.signal.aborted || cause instanceof HttpError ? error : cause
       }
     }
   }
