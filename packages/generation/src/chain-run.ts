@@ -130,7 +130,8 @@ export class ChainRun<T> {
   }
 }
 
-function toHttpError(thrown: unknown): HttpError {
+/** An error of a call, or the reason of a signal that ended the wait for it. */
+export function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown
   if (thrown instanceof DOMException) return tookTooLong(thrown) // of the claim's signal: TimeoutError or AbortError
   throw thrown

@@ -1,8 +1,8 @@
 import type { GeminiError } from '@knowalledge/gemini'
-import type { HoldCause, LimitType, Refused, Tenant } from '@knowalledge/quota-client'
+import type { HoldCause, LimitType, QuotaClient, Refused, Tenant } from '@knowalledge/quota-client'
 import { type ErrorDetails, HttpError } from '@knowalledge/service-kit'
 import { type ApiErrorName, apiError, ModelError } from './errors.ts'
-import type { ClientRefused } from './reserve.ts'
+import type { ClientRefused } from './types.ts'
 
 /** The error for a client when Gemini failed. Internals stay in `cause`, for the log. */
 export function geminiFailure(error: GeminiError): HttpError {
@@ -52,6 +52,21 @@ export function tookTooLong(cause: unknown): HttpError {
   return apiError('timeout', 'It took too long to get an answer. Try again.', { cause })
 }
 
+/** Length of the pause after a 429 that waiting does not cure: spent credits, a tier without access. */
+const terminalPauseMs = 60_000
+
+/** Turns a 429 of Gemini into a pause of all instances, and into the error for this client. */
+export async function pauseAll(error: GeminiError, quota: Pick<QuotaClient, 'pause' | 'usage'>): Promise<HttpError> {
+  const { limitType = 'upstream', delayMs, untilDayEnds, terminal } = error.pause ?? {}
+  const pauseMs = terminal ? terminalPauseMs : untilDayEnds ? undefined : delayMs
+  // Without a delay the quota client decides: until the day ends for a day's limit, shortly for another one.
+  await quota.pause({ limitType, untilMs: pauseMs === undefined ? undefined : Date.now() + pauseMs })
+  if (terminal) return geminiFailure(error)
+  const { pause } = await quota.usage()
+  const retryAfterMs = pauseMs ?? Math.max(0, (pause?.untilMs ?? 0) - Date.now())
+  return quotaRefusal({ reason: 'paused', limitType, limit: 0, retryAfterMs })
+}
+
 const holdReasons: Record<HoldCause, string> = {
   empty: 'there is no record of the last minute yet',
   restart: 'the record of the last minute was restarted',
@@ -61,7 +76,7 @@ const holdReasons: Record<HoldCause, string> = {
 
 /** The error for a client when the shared quota refuses. */
 export function quotaRefusal(refused: Omit<Refused, 'granted' | 'degraded'> | ClientRefused): HttpError {
-  if (refused.reason === 'client') return shareRefusal(refused.retryAfterMs)
+  if (refused.reason === 'client') return clientRefusal(refused)
   const refusal = refusalOf(refused)
   return isOfPool(refused) ? new ModelError('pool', ...refusal) : apiError(...refusal)
 }
@@ -93,9 +108,12 @@ function refusalOf(refused: Omit<Refused, 'granted' | 'degraded'>): [ApiErrorNam
   return ['quota_exceeded', message, { ...retry, fields: { limit_type: limitType, ...retry.fields, ...whose } }]
 }
 
-function shareRefusal(retryAfterMs: number): HttpError {
+function clientRefusal({ places, retryAfterMs }: ClientRefused): HttpError {
   const { seconds, ...retry } = waitOf(retryAfterMs)
-  const message = `This client has used its share of new answers, and others are asking. Try again in ${seconds} s.`
+  const why = places
+    ? `This client or its address has ${places} calls in line already, as many as it may have.`
+    : 'This client has used its share of new answers, and others are asking.'
+  const message = `${why} Try again in ${seconds} s.`
   return new ModelError('pool', 'quota_exceeded', message, {
     ...retry,
     fields: { limit_type: 'client', ...retry.fields },
@@ -130,6 +148,13 @@ export function soonestOf(failures: readonly HttpError[]): HttpError {
     retryAfterSeconds = code === 'gemini_unavailable' ? unavailableSeconds : Infinity,
   }: HttpError) => retryAfterSeconds
   return failures.reduce((soonest, failure) => (secondsOf(failure) < secondsOf(soonest) ? failure : soonest))
+}
+
+/** The error for a request that does not wait, or not for so long, when the same one of another client waits in line. */
+export function sameRequestWaits(startsInMs: number): HttpError {
+  const { seconds, ...retry } = waitOf(startsInMs)
+  const message = `The same request of another client waits in line. Try again in ${seconds} s.`
+  return new ModelError('pool', 'quota_exceeded', message, { ...retry, fields: { limit_type: 'rpm', ...retry.fields } })
 }
 
 const refusals = new Set(['quota_exceeded', 'quota_unavailable', 'presentation_too_large'])

@@ -1,7 +1,9 @@
-import { type ChainClaim, ChainRun } from './chain-run.ts'
+import { type ChainClaim, ChainRun, toHttpError } from './chain-run.ts'
 import { Group } from './group.ts'
+import { mostPlaces } from './places-in-line.ts'
+import { Semaphore } from './semaphore.ts'
 import { TokenEstimates } from './token-estimates.ts'
-import type { Generation, GenerationAnswer, GenerationSpec, OnSettled, RunContext, RunTools } from './types.ts'
+import type { Generation, GenerationAnswer, GenerationSpec, OnSettled, RunContext, RunTools, RunWait } from './types.ts'
 
 export interface GenerationOptions extends Omit<RunTools, 'estimates' | 'random' | 'countedTokens'> {
   /** False: always reserve the estimates of the specs. Default true: estimates are learned. */
@@ -20,12 +22,34 @@ export function createGeneration({ adaptiveEstimates = true, ...options }: Gener
     run: (spec, context) => new ChainRun(spec, context, tools).answer(),
     async runAll(specs, context, onSettled) {
       const claims = context.wait ? [] : await claimTogether(specs, context, tools)
-      const answers = context.wait
-        ? specs.map((spec) => new ChainRun(spec, context, tools).answer())
+      const { wait } = context
+      const answers = wait
+        ? inTurn(specs, { ...context, wait }, tools)
         : claims.map(({ run, claim }) => run.answer(claim))
       return await Promise.all(answers.map((answer, index) => settled(answer, index, onSettled)))
     },
   }
+}
+
+/** Begins with the next one when one of the others has started, so that those for which there is no place in line cost nothing. */
+function inTurn<T>(
+  specs: GenerationSpec<T>[],
+  context: RunContext & { wait: RunWait },
+  tools: RunTools,
+): Promise<GenerationAnswer<T>>[] {
+  const places = new Semaphore(mostPlaces.request)
+  const leaving = AbortSignal.any([context.signal, context.wait.closing])
+  return specs.map(async (spec) => {
+    await places.acquire(1, leaving).catch((thrown) => {
+      throw toHttpError(thrown)
+    })
+    let hasPlace = true
+    const onStart = () => {
+      if (hasPlace) places.release(1)
+      hasPlace = false
+    }
+    return await new ChainRun(spec, { ...context, onStart }, tools).answer().finally(onStart)
+  })
 }
 
 async function settled<T>(answer: Promise<GenerationAnswer<T>>, index: number, onSettled?: OnSettled<T>) {

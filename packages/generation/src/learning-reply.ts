@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { HttpError, internalMessage } from '@knowalledge/service-kit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { contextOf } from './context.ts'
-import { Semaphore } from './semaphore.ts'
+import type { PlacesInLine } from './places-in-line.ts'
 import type { RunContext, RunWait } from './types.ts'
 
 /** What holds for every client that waits in line. */
@@ -11,6 +11,7 @@ export interface Waiting {
   maxStreamWaitSeconds: number
   /** Aborts, with an HttpError, when this instance closes: calls in line are refused, those under way are finished. */
   closing: AbortSignal
+  places: PlacesInLine
 }
 
 /** What became of a request: the JSON answer, its `X-Cache` and its `X-Model`. */
@@ -32,8 +33,6 @@ export interface Parts {
 
 export type Work = (context: RunContext, parts: Parts) => Promise<LearningAnswer>
 
-/** Places that one request may have in line at a time, so that learners take turns. */
-const placesPerRequest = 3
 const commentEveryMs = 10_000
 /** A client that reads slowly gets no more of what the next event replaces. */
 const unreadBytes = 16 * 1024
@@ -52,7 +51,7 @@ export async function answerLearning(
   const seconds = Math.min(preferredWait(request) ?? 0, waiting.maxWaitSeconds)
   if (seconds > 0) {
     reply.header('preference-applied', `wait=${seconds}`)
-    context.wait = waitOf(seconds, waiting)
+    context.wait = waitOf(context, seconds, waiting)
   }
   const { body, layer, models } = await work(context, { hasBegun: false, item() {} })
   if (models.length > 0) reply.header('x-model', models.join(', '))
@@ -65,7 +64,7 @@ async function answerWithEvents(
 ): Promise<FastifyReply> {
   const stream = new EventStream()
   context.wait = {
-    ...waitOf(waiting.maxStreamWaitSeconds, waiting),
+    ...waitOf(context, waiting.maxStreamWaitSeconds, waiting),
     onPlace: ({ startsInMs, position }) =>
       stream.send('waiting', { starts_in_seconds: Math.ceil(startsInMs / 1000), position: position - 1 }),
   }
@@ -95,9 +94,10 @@ async function answerWithEvents(
     .send(stream.body)
 }
 
-function waitOf(seconds: number, { closing }: Waiting): RunWait {
+function waitOf({ client }: RunContext, seconds: number, { closing, places }: Waiting): RunWait {
   const untilMs = performance.now() + seconds * 1000
-  return { untilMs, places: new Semaphore(placesPerRequest), line: new Map(), closing }
+  const expired = AbortSignal.timeout(seconds * 1000)
+  return { untilMs, expired, places, owners: places.ownersFor(client), line: new Map(), closing }
 }
 
 const unforeseen = new HttpError('internal_error', internalMessage)

@@ -3,19 +3,12 @@ import type { Metrics } from '@knowalledge/metrics'
 import type { Place, QuotaClient, Reservation, ReserveRequest, Verdict } from '@knowalledge/quota-client'
 import { inSpan } from '@knowalledge/service-kit'
 import type { Amount, ClientBudget } from './client-budget.ts'
-import type { RunContext, RunWait } from './types.ts'
+import type { ClientRefused, RunContext } from './types.ts'
+import { reserveInLine } from './waiting-line.ts'
 
 /** How long a call waits at most for a Redis that cannot be used, or for the end of a hold: a restart of Redis takes less. */
 const longestWaitMs = 5_000
 const retryMs = 150
-
-/** The client has used its share of the quota. */
-export interface ClientRefused {
-  granted: false
-  reason: 'client'
-  limitType: 'client'
-  retryAfterMs: number
-}
 
 interface ReserveTools {
   quota: Pick<QuotaClient, 'reserve'>
@@ -24,6 +17,8 @@ interface ReserveTools {
   timeoutMs: number
   /** True: during a pause of the pool the call does not line up, as another pool may serve it. Default false. */
   hasNextPool?: boolean
+  /** Notified of the call's place in line, and with undefined when it has none any more. */
+  onPlace?: (place: Place | undefined) => void
 }
 
 /**
@@ -33,7 +28,7 @@ interface ReserveTools {
  */
 export async function reserve(
   amount: Omit<ReserveRequest, 'tenant'>,
-  { quota, budget, metrics, timeoutMs, hasNextPool = false }: ReserveTools,
+  { quota, budget, metrics, timeoutMs, hasNextPool = false, onPlace = () => {} }: ReserveTools,
   { tenant, client, outcome, signal, wait }: Pick<RunContext, 'tenant' | 'client' | 'outcome' | 'signal' | 'wait'>,
 ): Promise<Verdict | ClientRefused> {
   const giveUpAtMs = performance.now() + Math.min(longestWaitMs, timeoutMs / 2)
@@ -42,7 +37,7 @@ export async function reserve(
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
       const request = { ...amount, tenant, client: client?.id }
-      const reserving = wait ? inLine(wait, request, { quota, metrics, signal, hasNextPool }) : quota.reserve(request)
+      const reserving = wait ? reserveInLine(wait, request, { quota, metrics, signal, hasNextPool, onPlace }) : quota.reserve(request)
       const verdict = await reserving.catch(async (error) => {
         await share?.giveBack(amount)
         throw error
@@ -63,40 +58,6 @@ export async function reserve(
   return verdict
 }
 
-/** Waits for one of the request's places, then in line. Rejects with the reason of `signal`, or with the instance's closing. */
-async function inLine(
-  { untilMs, places, line, closing, onPlace }: RunWait,
-  request: ReserveRequest,
-  {
-    quota,
-    metrics,
-    signal,
-    hasNextPool,
-  }: Pick<ReserveTools, 'quota' | 'metrics' | 'hasNextPool'> & { signal: AbortSignal },
-): Promise<Verdict> {
-  const either = AbortSignal.any([signal, closing])
-  await places.acquire(1, either)
-  const ticket = {}
-  const sinceMs = performance.now()
-  const onWaiting = (place: Place) => {
-    line.set(ticket, performance.now() + place.startsInMs)
-    if (line.get(ticket) === Math.min(...line.values())) onPlace?.(place)
-  }
-  try {
-    if (hasNextPool) {
-      const verdict = await quota.reserve(request)
-      if (verdict.granted || verdict.reason === 'paused') return verdict
-    }
-    const maxWaitMs = Math.max(0, Math.floor(untilMs - performance.now()))
-    const verdict = await quota.reserve({ ...request, maxWaitMs, signal: either, onWaiting })
-    if (line.has(ticket)) metrics.quotaWait(request.priority, performance.now() - sinceMs)
-    return verdict
-  } finally {
-    line.delete(ticket)
-    places.release(1)
-  }
-}
-
 /** The reservation, whose release gives back the client's share as well. */
 function ofShare(reservation: Reservation, giveBack: (amount: Amount) => Promise<void>): Reservation {
   const { requests, tokens } = reservation
@@ -114,7 +75,7 @@ function ofShare(reservation: Reservation, giveBack: (amount: Amount) => Promise
 }
 
 /** True for a refusal that may end within `leftMs`. */
-function isShort(verdict: Verdict, leftMs: number): boolean {
+function isShort(verdict: Verdict | ClientRefused, leftMs: number): boolean {
   if (verdict.granted) return false
   return verdict.reason === 'unavailable' || (verdict.reason === 'hold' && verdict.retryAfterMs <= leftMs)
 }

@@ -1,30 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type GeminiAnswer, GeminiError, type TokenUsage } from '@knowalledge/gemini'
-import type { Reservation } from '@knowalledge/quota-client'
+import type { Place, Reservation } from '@knowalledge/quota-client'
 import { type Answer, answerTags, type Claim, cacheKey, type Produced, type Stored } from '@knowalledge/response-cache'
 import { HttpError, inSpan } from '@knowalledge/service-kit'
-import { geminiFailure, isOfAnotherClient, isRefusal, quotaRefusal, unusableAnswer } from './failures.ts'
+import { geminiFailure, isOfAnotherClient, isRefusal, pauseAll, quotaRefusal } from './failures.ts'
 import type { Group } from './group.ts'
+import { checkAnswer, type Outcome, type Remedy } from './outcome.ts'
 import { reserve } from './reserve.ts'
 import { settleFailure, tokensIn, tokensOfLonger } from './settling.ts'
 import { TimeLimit, withTimeLimit } from './time-limit.ts'
 import {
-  type Accepted,
   type CallOptions,
   type GenerationSpec,
-  type Quality,
   type RunContext,
   type RunTools,
-  UnusableAnswer,
 } from './types.ts'
+import { waitForOther, writePlace } from './waiting-line.ts'
 
 const retryBaseMs = 200
-/** Length of the pause after a 429 that waiting does not cure: spent credits, a tier without access. */
-const terminalPauseMs = 60_000
-
-/** What cures a failed attempt: waiting and calling again, calling again at once, a longer answer, or nothing. */
-type Remedy = 'retry' | 'ask_again' | 'longer' | 'none'
-type Outcome<T> = { accepted: Accepted<T> } | { error: HttpError; remedy: Remedy; tokens?: number }
+/** Tells those who wait for the same call. */
+type Tell = (progress: string) => void
 
 /** How many times as long an answer may be that was cut off. */
 const longerFactor = 2
@@ -75,7 +70,9 @@ export class Run<T> {
     const limit = new TimeLimit(this.#context.signal, withinMs)
     const claim = await inSpan('cache.claim', { operation: this.#spec.operation }, () =>
       cache.claim<T>(this.#key, {
-        produce: (unwanted) => withTimeLimit(unwanted, timeoutMs, (limit) => this.#produce(limit, unwanted, group)),
+        produce: (unwanted, tell) =>
+          withTimeLimit(unwanted, timeoutMs, (limit) => this.#produce(limit, { unwanted, group, tell })),
+        onProgress: (place) => waitForOther(this.#context.wait, this, { place, limit }),
         signal: limit.signal,
         tags: answerTags(this.#spec),
       }),
@@ -102,6 +99,8 @@ export class Run<T> {
         const hasWaited = claim.state === 'wait'
         const isAnothers = isFirst && hasWaited && isRefusal(error)
         if (!isAnothers && !isOfAnotherClient(error, this.#context.tenant, hasWaited)) throw error
+      } finally {
+        this.#context.wait?.line.delete(this)
       }
       claim = await claimAgain()
     }
@@ -112,17 +111,20 @@ export class Run<T> {
    * answer is requested once more where the spec says so, one that was cut off with room for a longer one. Each attempt has
    * a reservation of its own; when that is refused, the failure stands. `unwanted` aborts when nobody waits for the answer any more.
    */
-  async #produce(limit: TimeLimit, unwanted: AbortSignal, group: Group | undefined): Promise<Produced<T>> {
+  async #produce(
+    limit: TimeLimit,
+    { unwanted, group, tell }: { unwanted: AbortSignal; group: Group | undefined; tell: Tell },
+  ): Promise<Produced<T>> {
     const { metrics, random } = this.#tools
     const grouped = await group?.take()
     limit.restart() // what a group has taken to reserve is not the call's time
     const { operation, askAgain } = this.#spec
-    const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, longer: 1, none: 0 }
+    const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, longer: 1, line_up: Infinity, none: 0 }
     const ask = { outputFactor: 1, tokens: this.#estimate }
     const reserveAgain = async () => {
-      if (!this.#context.wait) return await this.#reserve(ask.tokens, limit.signal)
+      if (!this.#context.wait) return await this.#reserve(ask.tokens, { signal: limit.signal, tell })
       limit.pause() // the time in line is the client's and not the call's
-      const reservation = await this.#reserve(ask.tokens, unwanted)
+      const reservation = await this.#reserve(ask.tokens, { signal: unwanted, tell })
       limit.restart()
       return reservation
     }
@@ -153,12 +155,15 @@ export class Run<T> {
     return this.#tools.estimates.tokens(this.#spec, this.model)
   }
 
-  async #reserve(tokens: number, signal: AbortSignal): Promise<Reservation> {
+  async #reserve(tokens: number, { signal, tell }: { signal: AbortSignal; tell: Tell }): Promise<Reservation> {
     const { priority } = this.#spec
     const amount = { requests: 1, tokens, priority }
-    const reserveTools = { ...this.#tools, ...this.#tools.poolOf(this.model), hasNextPool: this.#hasNextPool }
+    const onPlace = (place: Place | undefined) => tell(place ? writePlace(place) : '')
+    const hasNextPool = this.#hasNextPool
+    const reserveTools = { ...this.#tools, ...this.#tools.poolOf(this.model), hasNextPool, onPlace }
     const verdict = await reserve(amount, reserveTools, { ...this.#context, signal })
     if (!verdict.granted) throw quotaRefusal(verdict)
+    this.#context.onStart?.()
     return verdict.reservation
   }
 
@@ -186,7 +191,7 @@ export class Run<T> {
       this.#tools.estimates.settled(this.#spec, model, tokens)
     }
     this.#record('success', startedAtMs, answer.usage)
-    return await this.#check(answer)
+    return await checkAnswer(answer.value, this.#spec, this.#tools.metrics)
   }
 
   #record(status: 'success' | GeminiError['kind'], startedAtMs: number, usage?: TokenUsage): void {
@@ -200,7 +205,12 @@ export class Run<T> {
   }
 
   async #failed(error: GeminiError): Promise<Outcome<T>> {
-    if (error.kind === 'rate_limited') return { error: await this.#pauseAll(error), remedy: 'none' }
+    if (error.kind === 'rate_limited') {
+      const { untilMs = 0 } = this.#context.wait ?? {}
+      const mayLineUp = performance.now() < untilMs && !error.pause?.terminal && !this.#hasNextPool
+      const { quota } = this.#tools.poolOf(this.model)
+      return { error: await pauseAll(error, quota), remedy: mayLineUp ? 'line_up' : 'none' }
+    }
     if (error.kind === 'cut_off') {
       const { countedTokens: counted } = this.#tools
       const tokens = tokensOfLonger(error, { factor: longerFactor, estimate: this.#estimate, counted })
@@ -208,42 +218,6 @@ export class Run<T> {
     }
     const askAgain = error.kind === 'malformed' && this.#spec.askAgain
     return { error: geminiFailure(error), remedy: error.retryable ? 'retry' : askAgain ? 'ask_again' : 'none' }
-  }
-
-  /** Turns a 429 of Gemini into a pause of all instances, and into the error for this client. */
-  async #pauseAll(error: GeminiError): Promise<HttpError> {
-    const { quota } = this.#tools.poolOf(this.model)
-    const { limitType = 'upstream', delayMs, untilDayEnds, terminal } = error.pause ?? {}
-    const pauseMs = terminal ? terminalPauseMs : untilDayEnds ? undefined : delayMs
-    // Without a delay the quota client decides: until the day ends for a day's limit, shortly for another one.
-    await quota.pause({ limitType, untilMs: pauseMs === undefined ? undefined : Date.now() + pauseMs })
-    if (terminal) return geminiFailure(error)
-    const { pause } = await quota.usage()
-    const retryAfterMs = pauseMs ?? Math.max(0, (pause?.untilMs ?? 0) - Date.now())
-    return quotaRefusal({ reason: 'paused', limitType, limit: 0, retryAfterMs })
-  }
-
-  async #check(answer: GeminiAnswer<unknown>): Promise<Outcome<T>> {
-    const { accept, askAgain } = this.#spec
-    try {
-      const accepted = await accept(answer.value)
-      this.#recordQuality(accepted.quality)
-      if (accepted.passed || !askAgain) return { accepted }
-      return { error: unusableAnswer(new UnusableAnswer('the answer failed its quality check')), remedy: 'ask_again' }
-    } catch (error) {
-      if (!(error instanceof UnusableAnswer)) throw error
-      this.#recordQuality(error.quality)
-      return { error: unusableAnswer(error), remedy: askAgain ? 'ask_again' : 'none' }
-    }
-  }
-
-  #recordQuality(quality: Quality | undefined): void {
-    if (!quality) return
-    const { metrics } = this.#tools
-    const { content, score, issues, generated = 0 } = quality
-    metrics.contentQuality(content, score)
-    for (const { type } of issues) metrics.validationFailure(content, type)
-    if (generated > 0) metrics.contentGenerated(content, generated)
   }
 }
 

@@ -19,6 +19,7 @@ import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
 import type { Waiting } from './learning-reply.ts'
 import { type Chain, type Chains, chainsOf } from './models.ts'
+import { PlacesInLine } from './places-in-line.ts'
 import { type ServiceConfig, type ThinkingBudgets, thinkingBudgetsOf } from './settings.ts'
 import type { Generation } from './types.ts'
 
@@ -91,6 +92,7 @@ export async function createGenerationApp(
     maxWaitSeconds: config.MAX_WAIT_SECONDS,
     maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
     closing: closing.signal,
+    places: new PlacesInLine(),
   }
   const counted = activity.countUse(generation)
   return {

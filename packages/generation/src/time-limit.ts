@@ -34,6 +34,11 @@ export class TimeLimit {
     clearTimeout(this.#timer)
   }
 
+  /** Ends the work for another reason. */
+  abort(reason: Error): void {
+    this.#controller.abort(reason)
+  }
+
   /** The work is done, in whatever way. */
   end(): void {
     this.pause()

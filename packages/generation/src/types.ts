@@ -4,7 +4,7 @@ import type { Place, Priority, QuotaClient, Tenant } from '@knowalledge/quota-cl
 import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
 import type { Chain } from './models.ts'
-import type { Semaphore } from './semaphore.ts'
+import type { PlaceOwner, PlacesInLine } from './places-in-line.ts'
 import type { CountedTokens } from './settling.ts'
 import type { TokenEstimates } from './token-estimates.ts'
 
@@ -109,6 +109,8 @@ export interface RunContext {
   tenant?: Tenant | undefined
   /** Whose share of the quota its calls take, and whose turn it is in line. */
   client?: BudgetClient | undefined
+  /** Notified when a call of Gemini may start. */
+  onStart?: () => void
   /** Absent: what cannot start now is refused. */
   wait?: RunWait | undefined
 }
@@ -116,14 +118,26 @@ export interface RunContext {
 export interface RunWait {
   /** On the clock of `performance.now()`. */
   untilMs: number
-  /** Those that all runs of the request may have in line. */
-  places: Semaphore
+  /** Aborts then. */
+  expired: AbortSignal
+  places: PlacesInLine
+  /** Whose places the request's calls take: its own, its client's, its address'. */
+  owners: PlaceOwner[]
   /** When those start that are in line now, on the same clock. */
   line: Map<object, number>
   /** Aborts, with an HttpError, when this instance closes. */
   closing: AbortSignal
   /** Notified whenever the first start of the request's calls in line has moved. */
   onPlace?(place: Place): void
+}
+
+/** The client has used its share of the quota, or has as many `places` in line as it may. */
+export interface ClientRefused {
+  granted: false
+  reason: 'client'
+  limitType: 'client'
+  places?: number
+  retryAfterMs: number
 }
 
 /** The calls that this request led; empty for an answer from the cache or from another request's call. */

@@ -4,7 +4,7 @@ import { createQuotaClient, type QuotaClient, type QuotaLimits } from '@knowalle
 import { createResponseCache } from '@knowalledge/response-cache'
 import t, { type Test } from 'tap'
 import { answerKey, createGeneration, UnusableAnswer } from '../src/index.ts'
-import { Semaphore } from '../src/semaphore.ts'
+import { PlacesInLine } from '../src/places-in-line.ts'
 import type { CallOptions, GenerationSpec, RunWait } from '../src/types.ts'
 import { answerOf, contextOf, limits, specOf } from './fixtures.ts'
 
@@ -231,12 +231,13 @@ t.test(
   },
 )
 
-const waitOf = (ms: number): RunWait => ({
-  untilMs: performance.now() + ms,
-  places: new Semaphore(3),
-  line: new Map(),
-  closing: new AbortController().signal,
-})
+const waitOf = (ms: number): RunWait => {
+  const places = new PlacesInLine()
+  const owners = places.ownersFor(undefined)
+  const expired = AbortSignal.timeout(ms)
+  const closing = new AbortController().signal
+  return { untilMs: performance.now() + ms, expired, places, owners, line: new Map(), closing }
+}
 
 t.test(
   'a client that may wait waits for the best model, and is sent on when its start would come too late',

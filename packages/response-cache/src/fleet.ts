@@ -30,7 +30,7 @@ export const LEASE_MS = 1_300
 /** Of a production at work, and of one that has told its progress: thousands may wait, and each heartbeat is a call of Redis. */
 const leases = {
   atWork: { leaseMs: LEASE_MS, renewMs: 300 },
-  waiting: { leaseMs: 15_000, renewMs: 5_000 },
+  waiting: { leaseMs: 30_000, renewMs: 10_000 },
 }
 /** Those who wait ask this often, in case word of the end did not reach them. */
 export const POLL_MS = 200

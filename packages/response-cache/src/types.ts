@@ -68,10 +68,10 @@ export interface ClaimOptions<T> {
   /**
    * Makes the answer. Runs at most once at a time for a key, in the whole fleet. `signal` aborts when nobody waits
    * for the answer any more, not when one caller leaves. What it throws reaches everyone who waits. While it waits to begin
-   * it may `tell` so: others learn it, and a leader that dies meanwhile is replaced within 20 s. `tell('')`: it begins.
+   * it may `tell` so: others learn it, and a leader that dies meanwhile is replaced within 35 s. `tell('')`: it begins.
    */
   produce(signal: AbortSignal, tell: (progress: string) => void): Promise<Produced<T>>
-  /** What another caller's `produce` has told, each time that it is new; from another process up to 5 s later. */
+  /** What another caller's `produce` has told, each time that it is new; from another process up to 10 s later. */
   onProgress?(progress: string): void
   /** Of this caller alone: aborting rejects its `result` and nothing else. */
   signal?: AbortSignal | undefined
