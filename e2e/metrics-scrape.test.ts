@@ -222,6 +222,7 @@ const families = [
   'quota_tpm_limit',
   'quota_tpm_remaining',
   'quota_wait_seconds',
+  'quota_waiting_clients',
   'redis_writable',
   'subtopics_generated_total',
   'validation_failures_total',

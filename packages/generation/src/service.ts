@@ -58,6 +58,7 @@ export async function createGenerationApp(
   const models = chainsOf(config)[chain]
   const { pools, cache, gemini, checks, redisCircuit, isCacheWritable } = backends
   const metrics = createMetrics({ models, operations, errorTypes: Object.keys(errorStatus) })
+  const places = new PlacesInLine()
   const app = await createServiceApp({
     service,
     description,
@@ -66,6 +67,7 @@ export async function createGenerationApp(
     checks,
     quotaPools: pools.map(({ name, quota }) => ({ name, usage: () => quota.usage() })),
     cacheItems: () => cache.counts(),
+    waitingClients: () => places.clients,
     redisCircuit,
     isCacheWritable,
     listener: { host: config.HOST, port: config.METRICS_PORT },
@@ -92,7 +94,7 @@ export async function createGenerationApp(
     maxWaitSeconds: config.MAX_WAIT_SECONDS,
     maxStreamWaitSeconds: config.MAX_STREAM_WAIT_SECONDS,
     closing: closing.signal,
-    places: new PlacesInLine(),
+    places,
   }
   const counted = activity.countUse(generation)
   return {

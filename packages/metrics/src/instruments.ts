@@ -92,6 +92,11 @@ export function redisWritableGauge(registry: Registry) {
   return new Gauge({ name: 'redis_writable', help, labelNames: ['store'], registers: [registry] })
 }
 
+export function waitingClientsGauge(registry: Registry) {
+  const help = 'Clients of this instance that wait in line for a start.'
+  return new Gauge({ name: 'quota_waiting_clients', help, registers: [registry] })
+}
+
 export function cacheItemsGauge(registry: Registry) {
   const help = 'Entries held by a cache layer of this instance.'
   return new Gauge({ name: 'cache_items_count', help, labelNames: ['layer'], registers: [registry] })

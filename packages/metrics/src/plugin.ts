@@ -4,7 +4,7 @@ import client from '@prometheus-io/client'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyMetrics from 'fastify-metrics'
 import fp from 'fastify-plugin'
-import { cacheItemsGauge, httpInstruments, redisWritableGauge } from './instruments.ts'
+import { cacheItemsGauge, httpInstruments, redisWritableGauge, waitingClientsGauge } from './instruments.ts'
 import { clientClosedRequest, endpointLabel, methodLabel, statusLabel } from './labels.ts'
 import { createQuotaRefresh } from './quota-gauges.ts'
 import type { Endpoint, MetricsPluginOptions } from './types.ts'
@@ -138,15 +138,17 @@ function remembered<T>(made: Map<string, T>, name: string, make: () => T): T {
 
 /** What is read when scraped, and not recorded when it happens. */
 function scrapeRefresh(options: MetricsPluginOptions): () => Promise<void> {
-  const { metrics, quotaPools, cacheItems, redisCircuit, isCacheWritable } = options
+  const { metrics, quotaPools, cacheItems, redisCircuit, isCacheWritable, waitingClients } = options
   const items = cacheItemsGauge(metrics.registry)
   const writableGauge = redisCircuit && redisWritableGauge(metrics.registry)
   const refreshQuota = quotaPools && createQuotaRefresh(metrics.registry, quotaPools)
+  const waiting = waitingClients && waitingClientsGauge(metrics.registry)
   return async () => {
     const { degraded, writable } = (await refreshQuota?.()) ?? { degraded: false, writable: false }
     if (refreshQuota) writableGauge?.set({ store: 'quota' }, writable ? 1 : 0)
     if (isCacheWritable) writableGauge?.set({ store: 'cache' }, isCacheWritable() ? 1 : 0)
     if (redisCircuit) metrics.circuitBreakerState('redis', degraded ? 'open' : redisCircuit())
+    if (waitingClients) waiting?.set(waitingClients())
     if (cacheItems) items.set({ layer: 'memory' }, cacheItems().memory)
   }
 }

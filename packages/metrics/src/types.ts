@@ -144,6 +144,8 @@ export interface MetricsPluginOptions {
    * first one. Without any there are no quota gauges.
    */
   quotaPools?: readonly QuotaPoolReader[] | undefined
+  /** Clients with a call in line at this process, read when scraped. Absent where no call waits. */
+  waitingClients?: (() => number) | undefined
   /** Entries in this process's memory cache, read when scraped. */
   cacheItems?: (() => { memory: number }) | undefined
   /**

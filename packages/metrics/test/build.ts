@@ -26,9 +26,9 @@ export async function build(
 ): Promise<TestApp> {
   const metrics = createMetrics(options)
   const app = fastify()
-  const { quota, cacheItems, redisCircuit, isCacheWritable, listener = { host: '127.0.0.1' } } = options
+  const { quota, listener = { host: '127.0.0.1' }, ...rest } = options
   const quotaPools = options.quotaPools ?? (quota && [{ name: 'gemini', usage: quota }])
-  await app.register(metricsPlugin, { metrics, quotaPools, cacheItems, redisCircuit, isCacheWritable, listener })
+  await app.register(metricsPlugin, { ...rest, metrics, quotaPools, listener })
   app.post('/api/create_subtopics', { config: { endpoint: 'create_subtopics' } }, async () => ({ subtopics: [] }))
   t.teardown(() => app.close())
   return { app, metrics, scrape: async () => (await app.inject('/metrics')).body }

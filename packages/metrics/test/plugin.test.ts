@@ -40,7 +40,12 @@ t.test('serves text promtool can parse; its only advice is on a name the dashboa
 })
 
 t.test('serves exactly the families of the contract', async (t) => {
-  const { scrape } = await build(t, { quota: async () => quotaUsage, cacheItems: () => ({ memory: 3 }) })
+  const waitingClients = () => 2
+  const { scrape } = await build(t, {
+    quota: async () => quotaUsage,
+    cacheItems: () => ({ memory: 3 }),
+    waitingClients,
+  })
   const types = [...(await scrape()).matchAll(/^# TYPE (.+)$/gm)].map((match) => match[1] ?? '').filter(isOurs)
   t.same(types.sort(), [
     'application_errors_total counter',
@@ -92,6 +97,7 @@ t.test('serves exactly the families of the contract', async (t) => {
     'quota_tpm_limit gauge',
     'quota_tpm_remaining gauge',
     'quota_wait_seconds histogram',
+    'quota_waiting_clients gauge',
     'subtopics_generated_total counter',
     'validation_failures_total counter',
   ])

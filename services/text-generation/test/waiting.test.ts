@@ -140,6 +140,7 @@ t.test('a client that leaves gives up its places in line', async (t) => {
   for (let text = ''; !text.includes('event: waiting'); )
     text += new TextDecoder().decode((await reader?.read())?.value)
   t.equal((await backends.pools[0].quota.usage()).queue.batch.length, 3, 'a request has three places at a time')
+  t.match((await app.inject('/metrics')).body, /^quota_waiting_clients 1$/m)
   leaving.abort()
   await reader?.read().catch(() => {})
   for (;;) {
