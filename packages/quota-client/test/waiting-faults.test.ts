@@ -1,6 +1,6 @@
 import { redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
-import { cycleMs, inRedis, Log, named, usage, volley } from './support/waiting.ts'
+import { cycleMs, inRedis, Log, limits, named, usage, volley } from './support/waiting.ts'
 
 const redis = (await redisServerForTest(t)).connect()
 const fleet = inRedis(redis)
@@ -123,14 +123,14 @@ for (const [busy, other] of [
   [1, 0],
 ] as const)
   t.test(`room that is kept for a call counts as its start: a batch call does not take it, ${busy}`, async (t) => {
-    const { time, quotas } = await fleet(t)
+    const { time, quotas } = await fleet(t, { limits: { ...limits, rpm: 25 } })
     const log = new Log(time)
     const calls = (at: number, names: string[], changes = {}) => volley(log, quotas.slice(at, at + 1), names, changes)
-    calls(busy, named('first', 10))
+    calls(busy, named('first', 20))
     await time.pass(30_000)
     calls(busy, named('second', 5))
     await time.pass(100)
-    calls(busy, named('quick', 8))
+    calls(busy, named('quick', 18))
     await time.pass(100)
     calls(other, ['slow'])
     await time.pass(100)
@@ -138,5 +138,5 @@ for (const [busy, other] of [
     await time.pass(100)
     calls(other, ['batch'], { priority: 'batch' })
     await time.pass(cycleMs - 28_000)
-    t.same(log.names.slice(15).toSorted(), ['batch', ...named('quick', 8), 'slow'])
+    t.same(log.names.slice(25).toSorted(), ['batch', ...named('quick', 18), 'slow'].toSorted())
   })
