@@ -37,7 +37,9 @@ export async function reserve(
     if (share?.granted === false) return { reason: 'client', limitType: 'client', ...share } as const
     for (;;) {
       const request = { ...amount, tenant, client: client?.id }
-      const reserving = wait ? reserveInLine(wait, request, { quota, metrics, signal, hasNextPool, onPlace }) : quota.reserve(request)
+      const reserving = wait
+        ? reserveInLine(wait, request, { quota, metrics, signal, hasNextPool, onPlace })
+        : quota.reserve(request)
       const verdict = await reserving.catch(async (error) => {
         await share?.giveBack(amount)
         throw error

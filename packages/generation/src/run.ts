@@ -9,12 +9,7 @@ import { checkAnswer, type Outcome, type Remedy } from './outcome.ts'
 import { reserve } from './reserve.ts'
 import { settleFailure, tokensIn, tokensOfLonger } from './settling.ts'
 import { TimeLimit, withTimeLimit } from './time-limit.ts'
-import {
-  type CallOptions,
-  type GenerationSpec,
-  type RunContext,
-  type RunTools,
-} from './types.ts'
+import type { CallOptions, GenerationSpec, RunContext, RunTools } from './types.ts'
 import { waitForOther, writePlace } from './waiting-line.ts'
 
 const retryBaseMs = 200
@@ -119,7 +114,13 @@ export class Run<T> {
     const grouped = await group?.take()
     limit.restart() // what a group has taken to reserve is not the call's time
     const { operation, askAgain } = this.#spec
-    const left: Record<Remedy, number> = { retry: 2, ask_again: askAgain ? 1 : 0, longer: 1, line_up: Infinity, none: 0 }
+    const left: Record<Remedy, number> = {
+      retry: 2,
+      ask_again: askAgain ? 1 : 0,
+      longer: 1,
+      line_up: Infinity,
+      none: 0,
+    }
     const ask = { outputFactor: 1, tokens: this.#estimate }
     const reserveAgain = async () => {
       if (!this.#context.wait) return await this.#reserve(ask.tokens, { signal: limit.signal, tell })

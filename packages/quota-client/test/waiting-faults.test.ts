@@ -1,5 +1,6 @@
 import { redisServerForTest } from '@knowalledge/testing'
 import t from 'tap'
+import { keyNames } from '../src/redis/script.ts'
 import { cycleMs, inRedis, Log, limits, named, usage, volley } from './support/waiting.ts'
 
 const redis = (await redisServerForTest(t)).connect()
@@ -115,6 +116,37 @@ t.test('the turns of clients are forgotten when nobody waits', async (t) => {
   await time.pass(cycleMs + 2000)
   t.equal(log.starts.length, 18)
   t.equal(await redis.exists(`${pool?.key}:rounds`), 0)
+})
+
+t.test('of a pause until the day ends hundreds that wait learn at once, on each instance', async (t) => {
+  const { time, quotas } = await fleet(t)
+  const log = new Log(time)
+  volley(log, quotas, named('first', 15))
+  await time.pass(100)
+  volley(log, quotas, named('waits', 300), { maxWaitMs: 3_600_000 })
+  await time.pass(2000)
+  void quotas[0]?.pause({ limitType: 'rpd' })
+  await time.pass(1500)
+  t.equal(log.refusals.length, 300)
+  for (const { verdict } of log.refusals) t.match(verdict, { granted: false, reason: 'paused', limitType: 'rpd' })
+  await time.pass(3000)
+  t.equal((await usage(time, quotas[1])).queue.interactive.length, 0)
+})
+
+t.test('hundreds that wait outlive a Redis that is lost and comes back empty', async (t) => {
+  const { time, quotas, pool } = await fleet(t, { limits: { ...limits, rpm: 100 } })
+  const log = new Log(time)
+  volley(log, quotas, named('first', 100))
+  await time.pass(100)
+  volley(log, quotas, named('waits', 300))
+  await time.pass(10_000)
+  if (pool) pool.fault = 'unreachable'
+  await time.pass(20_000)
+  await pool?.lose(keyNames)
+  if (pool) pool.fault = 'none'
+  await time.pass(5 * cycleMs)
+  t.same(log.refusals, [])
+  t.equal(log.starts.length, 400)
 })
 
 // Which instance claims first is open; the one with most of the calls has to, so each does once.

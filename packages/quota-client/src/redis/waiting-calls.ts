@@ -251,6 +251,7 @@ export class WaitingCalls {
         this.#finish(group, ticket, denied({ reason: 'hold', cause: pool.cause, retryAfterMs: waitMs }))
       else this.#finish(group, ticket, refusalOf(state, waitMs, pool.pause))
     }
+    this.#refuseDuring(group, pool.pause)
     if (this.#incarnation !== pool.incarnation) this.#rejoin(pool.incarnation)
     for (const { startsMs } of group.tickets.values())
       this.#callBy(startsMs > nowMs ? startsMs : nowMs + member.heartbeatMs)
@@ -263,6 +264,18 @@ export class WaitingCalls {
     Object.assign(ticket, place)
     const startsInMs = Math.max(0, Math.ceil(place.startsMs - runtime.monotonicMs()))
     if (isNew || hasMoved) ticket.request.wait.onWaiting?.({ startsInMs, position: place.position })
+  }
+
+  /** A call names few of the tickets; of a pause that is too long for them all learn at once. */
+  #refuseDuring(group: Group, pause: PoolState['pause']): void {
+    const { member, runtime } = this.#tools
+    const leftMs = pause.untilMs - member.nowMs()
+    if (leftMs <= 0) return
+    for (const ticket of group.tickets.values()) {
+      if (ticket.givesUpMs >= runtime.monotonicMs() + leftMs) continue
+      this.#leave(group, ticket)
+      ticket.answer(refusalOf(pausedOutcome, leftMs, pause))
+    }
   }
 
   /** In a new incarnation the line may be lost, or be an older one: all tickets are named again. */
