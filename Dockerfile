@@ -25,8 +25,8 @@ WORKDIR /app
 # By number, so that Kubernetes can see that it is not root. Nothing is written to disk: run it with --read-only.
 USER 1000:1000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=10s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}${process.env.HEALTH_PATH}`).then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
+# By bash, as a Node that is started for it would take ten times the time, and memory of the container.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=20s --retries=3 CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET %s HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' \"$HEALTH_PATH\" >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 CMD ["node", "server.js"]
 
 FROM runtime AS text-generation
