@@ -28,9 +28,22 @@ export async function post(path: string, body: object, timeoutMs?: number): Prom
   return await ask(path, init, timeoutMs)
 }
 
-/** A question that nobody has asked before: it needs the gateway, a service, the quota and the emulator. */
-export async function askSomethingNew(timeoutMs?: number): Promise<Answer> {
-  return await post('/api/create_subtopics', { topic: `Topic ${randomUUID()}` }, timeoutMs)
+/** A question to a service that nobody has asked before: it needs the gateway, the service, the quota and the emulator. */
+export async function askSomethingNew(timeoutMs?: number, service = 'text-generation'): Promise<Answer> {
+  if (service === 'image-generation') return await post('/api/generate_image', { prompt: randomUUID() }, timeoutMs)
+  if (service !== 'vision') return await post('/api/create_subtopics', { topic: `Topic ${randomUUID()}` }, timeoutMs)
+  const form = new FormData()
+  form.set('image', new Blob([await anyImage(), randomUUID()]), 'image') // a decoder stops before what follows the image
+  return await ask('/api/image2topic', { method: 'POST', body: form }, timeoutMs)
+}
+
+let image: Buffer<ArrayBuffer> | undefined
+async function anyImage(): Promise<Buffer<ArrayBuffer>> {
+  if (image) return image
+  const answer = await post('/api/generate_image', { prompt: 'A lighthouse' })
+  assertAnswered(answer)
+  image = Buffer.from(String(answer.body.image), 'base64')
+  return image
 }
 
 export function assertAnswered(answer: Answer): void {
@@ -45,16 +58,13 @@ export function assertRefused({ status, body }: Answer, { orNone = false } = {})
   assert.equal(typeof body.message, 'string')
 }
 
-/**
- * New questions, several a second, from some clients at once, while `change` runs. Each must be answered.
- * Returns how many there were.
- */
-export async function withoutLoss(change: () => Promise<unknown>): Promise<number> {
+/** Returns how many new questions to a service some clients asked while `change` ran. Throws unless each was answered. */
+export async function withoutLoss(change: () => Promise<unknown>, service?: string): Promise<number> {
   let isChanging = true
   const answers: Answer[] = []
   const client = async () => {
     while (isChanging) {
-      answers.push(await askSomethingNew())
+      answers.push(await askSomethingNew(undefined, service))
       await sleep(100)
     }
   }

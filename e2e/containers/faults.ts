@@ -54,7 +54,7 @@ export async function checkFaults(report: Report): Promise<void> {
         await makeKnown()
         const seen = await begin()
         try {
-          await eventually(() => assertRest(restWithout[service], { mayHang: name === 'pause' }))
+          await eventually(() => assertRest(restWithout[service], { service, mayHang: name === 'pause' }))
         } finally {
           await end()
           await eventually(async () => {
@@ -74,9 +74,9 @@ async function makeKnown(): Promise<void> {
   for (let replica = 0; replica < 6; replica++) assertAnswered(await post('/api/create_subtopics', known))
 }
 
-async function assertRest(rest: Rest, { mayHang }: { mayHang: boolean }): Promise<void> {
+async function assertRest(rest: Rest, { service, mayHang }: { service: ServiceName; mayHang: boolean }): Promise<void> {
   if (rest === 'everything') {
-    for (let count = 0; count < 6; count++) assertAnswered(await askSomethingNew(4_000))
+    for (let count = 0; count < 6; count++) assertAnswered(await askSomethingNew(8_000, service))
   } else if (rest === 'nothing') {
     assert.equal((await ask('/api/health', {}, 2_000)).status, 0)
   } else {

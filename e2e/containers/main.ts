@@ -14,11 +14,11 @@ const others: ServiceName[] = ['nginx', 'redis', 'redis-cache', 'prometheus']
 const report = new Report()
 
 const { isDebian } = prepareEngine()
+await compose('down', '-v', '--remove-orphans') // what an earlier run left
 await report.check('images', 'all five are built', () => buildImages(apps))
 if (!report.hasPassed) process.exit(1)
 try {
   await report.check('compose', 'up --profile demo, every container is healthy', async () => {
-    await compose('down', '-v', '--remove-orphans')
     // Debian has no Grafana.
     await compose('up', '-d', '--no-build', '--wait', ...(isDebian ? [...apps, ...others] : []))
     await eventually(async () => assertAnswered(await askSomethingNew()))

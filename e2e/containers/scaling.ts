@@ -26,7 +26,7 @@ export async function checkScaling(report: Report): Promise<void> {
   })
   for (const service of ['text-generation', 'vision', 'image-generation'] as const)
     await report.check('rolling recreate', `${service}: no request is lost`, async () => {
-      const asked = await withoutLoss(() => recreateOneByOne(service))
+      const asked = await withoutLoss(() => recreateOneByOne(service), service)
       return `${asked} requests`
     })
   await report.check('rolling recreate', 'two gateways: no request is lost', async () => {
