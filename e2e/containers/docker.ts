@@ -62,9 +62,9 @@ export async function compose(...args: string[]): Promise<string> {
 }
 
 export async function buildImages(apps: string[]): Promise<void> {
-  const base = environment.NODE_IMAGE ? ['--build-arg', `NODE_IMAGE=${environment.NODE_IMAGE}`] : []
-  for (const app of apps)
-    await docker('build', '-q', '--network', 'host', ...base, '--target', app, '-t', `knowalledge/${app}`, '.')
+  const { NODE_IMAGE } = environment
+  const options = NODE_IMAGE ? ['--network', 'host', '--build-arg', `NODE_IMAGE=${NODE_IMAGE}`] : []
+  for (const app of apps) await docker('build', '-q', ...options, '--target', app, '-t', `knowalledge/${app}`, '.')
 }
 
 /** The containers of a service, in the order of their numbers. */
