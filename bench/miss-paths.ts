@@ -25,6 +25,9 @@ const settings = {
   CLIENT_SHARE_PER_DAY: '1',
   RATE_LIMIT_PER_MINUTE: plenty,
   GEMINI_API_KEY: 'bench-key',
+  // As in the images.
+  MALLOC_ARENA_MAX: '1',
+  NODE_OPTIONS: '--max-semi-space-size=16',
   UPSTREAM_CHECK_MS: '5000', // there is nobody behind two of the gateway's routes
 }
 

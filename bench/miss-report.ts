@@ -40,7 +40,7 @@ export function report(results: Result[], extras: Extras): string {
       text: `${shown(multiple, 2)} ×`,
     }),
     promise(
-      `service after ${misses.toLocaleString('en')} different misses, \`CACHE_MAX_MEGABYTES=${cacheMegabytes}\``,
+      `service after ${misses.toLocaleString('en')} different misses, \`CACHE_MAX_MEGABYTES=${cacheMegabytes}\`, heap as in a container of 384 MB`,
       [bounds.afterMissesMiB, afterMissesMiB],
       { unit: 'MiB', text: `${afterMissesMiB.toFixed(0)} MiB` },
     ),
