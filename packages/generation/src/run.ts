@@ -72,7 +72,16 @@ export class Run<T> {
         tags: answerTags(this.#spec),
       }),
     )
-    claim.result.catch(() => {}).finally(() => limit.end()) // who has the claim sees the failure
+    const { closing } = this.#context.wait ?? {}
+    const leave = () => limit.abort(closing?.reason)
+    // An instance that closes finishes its own calls, and does not wait for those of others.
+    if (claim.state === 'wait' && closing?.aborted) leave()
+    else if (claim.state === 'wait') closing?.addEventListener('abort', leave, { once: true })
+    const end = () => {
+      closing?.removeEventListener('abort', leave)
+      limit.end()
+    }
+    claim.result.catch(() => {}).finally(end) // who has the claim sees the failure
     return claim
   }
 

@@ -169,3 +169,18 @@ t.test(
     }
   },
 )
+
+t.test('an instance that closes does not wait for the calls of others', async (t) => {
+  const { generation, waiting } = lineForTest(t, 1, 1_000)
+  await generation.run(answered('first'), contextOf())
+  const [leader, other] = [waiting(), waiting()]
+  const answer = generation.run(answered('second'), leader.context)
+  await until(() => leader.told.length > 0)
+  const instance = new AbortController()
+  const wait = { ...other.context.wait, closing: instance.signal }
+  const left = generation.run(answered('second'), { ...other.context, wait })
+  await until(() => other.told.length > 0)
+  instance.abort(new HttpError('service_unavailable', 'This instance is closing.'))
+  await t.rejects(left, { code: 'service_unavailable' })
+  t.match(await answer, { value: 'second' })
+})
