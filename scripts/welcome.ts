@@ -30,6 +30,7 @@ export function welcome({ url, docsUrl, services, config }: Started): string {
   KnowAllEdge AI backend is up.
 
     Open       ${url}/   (the learning app)
+    Operations ${new URL('/ops', docsUrl)}
     Gateway    ${url}   (what you call; the rest is behind it)
     Docs       ${docsUrl}
     Services   text-generation ${services.textGeneration}, vision ${services.vision}, image-generation ${services.imageGeneration}

@@ -96,7 +96,7 @@ export function go(view: Page['view'], change: Partial<Page> = {}): void {
   save()
   page.value = { ...page.value, ...change, view }
   history.pushState(page.value, '')
-  scrollTo(0, 0)
+  scrollTo({ top: 0, behavior: 'instant' })
 }
 
 function save(): void {

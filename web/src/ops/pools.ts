@@ -15,14 +15,16 @@ export function Pools() {
   const { pools = [], atMs = 0 } = state.value ?? {}
   return html`<section class="card pools" aria-labelledby="pools">
     <h2 id="pools">Quota</h2>
-    ${pools.map(
-      (pool) => html`<div key=${pool.name} class="pool">
-        <h3>Pool <code>${pool.name}</code></h3>
-        <${Stop} pool=${pool} atMs=${atMs} />
-        ${pool.limits.map((limit) => html`<${Meter} key=${limit.name} limit=${limit} />`)}
-        <${Queue} queue=${pool.queue} />
-      </div>`,
-    )}
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="pools">
+      ${pools.map(
+        (pool) => html`<div key=${pool.name} class="pool">
+          <h3>Pool <code>${pool.name}</code></h3>
+          <${Stop} pool=${pool} atMs=${atMs} />
+          ${pool.limits.map((limit) => html`<${Meter} key=${limit.name} pool=${pool.name} limit=${limit} />`)}
+          <${Queue} queue=${pool.queue} />
+        </div>`,
+      )}
+    </div>
     <p class="keys">
       <span class="key used">used</span><span class="key held">held back</span><span class="key free">free</span>
     </p>
@@ -42,11 +44,11 @@ function Stop({ pool: { hold, pause, degraded, unavailable }, atMs }: { pool: Po
   return null
 }
 
-function Meter({ limit: { name, limit, used, held, free, resetsInMs } }: { limit: Limit }) {
+function Meter({ pool, limit: { name, limit, used, held, free, resetsInMs } }: { pool: string; limit: Limit }) {
   const percent = (amount: number) => `${(100 * amount) / Math.max(limit, 1)}%`
   return html`<div class="meter">
     <p>
-      <span id=${`meter-${name}`}>${names[name]}</span>
+      <span id=${`${pool}-${name}`}>${names[name]}</span>
       <b>${short(used)}</b> of ${short(limit)}
       <span class="soft">
         ${held > 0 && `${short(held)} held back, `}${short(free)} free${used > 0 && `, more in ${duration(resetsInMs)}`}
@@ -54,7 +56,7 @@ function Meter({ limit: { name, limit, used, held, free, resetsInMs } }: { limit
     </p>
     <svg
       role="meter"
-      aria-labelledby=${`meter-${name}`}
+      aria-labelledby=${`${pool}-${name}`}
       aria-valuemin="0"
       aria-valuemax=${limit}
       aria-valuenow=${used}
