@@ -6,8 +6,7 @@
 -- KEYS[2] the interactive line, KEYS[3] the batch line, KEYS[4] the last round of each client that waits
 -- Nothing here is needed for the limits: a line that is lost is joined again by the instances that hold its tickets.
 
-local LINES, ROUNDS = { KEYS[2], KEYS[3] }, KEYS[4]
-local CHUNK, LONGEST_WALK = 50, 500
+local LINES, ROUNDS, CHUNK, LONGEST_WALK = { KEYS[2], KEYS[3] }, KEYS[4], 50, 500
 local BATCH_EVERY = 20 -- so that batch calls do not starve, one start in so many is theirs
 
 -- `rank`: how many stand before it, those that leave included.
@@ -107,7 +106,7 @@ local function openOwners(claim, members)
     since[name] = since[name] or NOW
   end
   -- The field's new text, if it has changed.
-  function owners.change()
+  function owners.change() -- the field's new text, if it has changed
     local now = ''
     for name, ms in pairs(since) do now = now .. name .. pack('<d', ms) end
     return now ~= text and now

@@ -240,8 +240,8 @@ export const mutations: Mutation[] = [
   {
     name: 'a line that is lost is not joined again',
     file: waitingCalls,
-    from: 'const named = this.#toName(group)\n    if (named.length',
-    to: 'const named = this.#toName(group).filter(({ isInLine }) => !isInLine)\n    if (group.tickets.size',
+    from: 'const named = namedIn(group, nowMs)\n    if (named.length',
+    to: 'const named = namedIn(group, nowMs).filter(({ isInLine }) => !isInLine)\n    if (group.tickets.size',
     kinds: ['eviction of the lines'],
     shows: 'lost in line',
   },

@@ -4,45 +4,12 @@ import type { Tenant, Timer } from '../types.ts'
 import { type Answer, type CallTools, denied, refusalOf, takenFrom, tenantKey, type Waiting } from './batch.ts'
 import { type PoolState, pausedOutcome, status } from './layout.ts'
 import type { Reply } from './script.ts'
-
-/** A call that waits in line. Times are of the monotonic clock, in milliseconds. */
-interface Ticket {
-  number: number
-  /** As lua/line.lua reads it. */
-  text: string
-  request: Request & { wait: Wait }
-  answer: Answer
-  givesUpMs: number
-  isInLine: boolean
-  /** It was named in a call, and so may be in line although no reply says so. */
-  wasNamed: boolean
-  /** When it will start, as far as is known; when it may join the line again, while its tenant's limit blocks it. */
-  startsMs: number
-  position: number
-  blockedUntilMs: number
-  checkedMs: number
-  stopListening: () => void
-}
-
-/** The tickets of one tenant, or of none: each call of the script is about one group. */
-interface Group {
-  id: number
-  tenant: Tenant | undefined
-  tickets: Map<number, Ticket>
-  /** Given up, and not yet known to have left the line. */
-  gone: Map<number, Ticket>
-  isCalling: boolean
-  /** Something was to be said while a call was under way. */
-  callsAgain: boolean
-}
+import { type Group, goneIn, lineText, namedIn, type Ticket } from './tickets.ts'
 
 interface Tools extends CallTools {
   /** For a call that the shared state cannot answer now: true when the outage budget has answered it. */
   decideWithout: (ticket: Waiting) => boolean
 }
-
-/** Tickets that one call names: those that are to join, those that start first, and some of the others in turn. */
-const namedPerCall = { joining: 500, first: 20, others: 30 }
 
 /**
  * The calls of one instance that wait in line. It names its tickets in calls of the script: a ticket that is not in line joins,
@@ -174,24 +141,18 @@ export class WaitingCalls {
     const { member, runtime, settings } = this.#tools
     group.callsAgain = group.isCalling
     if (group.isCalling || member.unavailable !== undefined || !member.mayUseGrants()) return
-    const named = this.#toName(group)
+    const nowMs = runtime.monotonicMs()
+    const named = namedIn(group, nowMs)
     if (named.length + group.gone.size === 0) return
     group.isCalling = true
     for (const ticket of named) ticket.wasNamed = true
-    const gone = [...group.gone.values()].slice(0, namedPerCall.joining)
-    const nowMs = runtime.monotonicMs()
+    const gone = goneIn(group)
     const isFresh = freshness(runtime, settings)
     const { gate } = member
     const most = gate.closed(member.nowMs()) ? 0 : gate.awaitsProbe(member.nowMs()) ? 1 : 1e9
-    const line = {
-      group: group.id,
-      most,
-      longest: settings.longestQueue,
-      gone: gone.map(({ text, request }) => [text, lineOf(request)]),
-      named: named.map(({ text, request, givesUpMs }) => [text, lineOf(request), givesUpMs - nowMs]),
-    }
+    const line = lineText(group, { most, longest: settings.longestQueue, gone, named, nowMs })
     try {
-      const reply = await member.call('reserve', { tenant: group.tenant, line: JSON.stringify(line) })
+      const reply = await member.call('reserve', { tenant: group.tenant, line })
       if (reply.pool !== undefined) {
         this.#learn(group, named, { reply, pool: reply.pool, isFresh })
         for (const { number } of gone) group.gone.delete(number)
@@ -201,18 +162,6 @@ export class WaitingCalls {
     }
     group.isCalling = false
     if (group.callsAgain) await this.#call(group)
-  }
-
-  #toName({ tickets }: Group): Ticket[] {
-    const nowMs = this.#tools.runtime.monotonicMs()
-    const joining: Ticket[] = []
-    const inLine: Ticket[] = []
-    for (const ticket of tickets.values())
-      if (ticket.isInLine) inLine.push(ticket)
-      else if (ticket.blockedUntilMs <= nowMs) joining.push(ticket)
-    const first = inLine.sort((one, other) => one.startsMs - other.startsMs).slice(0, namedPerCall.first)
-    const others = inLine.slice(namedPerCall.first).sort((one, other) => one.checkedMs - other.checkedMs)
-    return [...joining.slice(0, namedPerCall.joining), ...first, ...others.slice(0, namedPerCall.others)]
   }
 
   #learn(
@@ -284,8 +233,4 @@ export class WaitingCalls {
       for (const { tickets } of this.#groups.values()) for (const ticket of tickets.values()) ticket.isInLine = false
     this.#incarnation = incarnation
   }
-}
-
-function lineOf({ priority }: Request): number {
-  return priority === 'batch' ? 2 : 1
 }
