@@ -6,7 +6,8 @@
 -- KEYS[2] the interactive line, KEYS[3] the batch line, KEYS[4] the last round of each client that waits
 -- Nothing here is needed for the limits: a line that is lost is joined again by the instances that hold its tickets.
 
-local LINES, ROUNDS, CHUNK, LONGEST_WALK = { KEYS[2], KEYS[3] }, KEYS[4], 50, 500
+local LINES, ROUNDS = { KEYS[2], KEYS[3] }, KEYS[4]
+local CHUNK, LONGEST_WALK = 50, 500
 local BATCH_EVERY = 20 -- so that batch calls do not starve, one start in so many is theirs
 
 -- `rank`: how many stand before it, those that leave included.
@@ -61,23 +62,14 @@ local function tickets(at)
 end
 
 -- Batch calls in line draw on a credit, so that they spread over the ring's length and interactive calls that come meanwhile
--- find room. It holds two calls and a half (one, when that is more than a sixth of the limit), or what a sixtieth of a cycle
--- brings when that is more.
+-- find room. It holds one call, or what a sixtieth of a cycle brings when that is more.
 local function creditOf(lines)
   local rpm = lines.ceilings.rpm
-  local most = max(1, min(2.5, rpm / 6), rpm / 60)
+  local most = max(1, rpm / 60)
   return min(most, lines.pool[CREDIT] + max(0, NOW - lines.pool[CREDIT_AT]) * rpm / cycle()), most
 end
 
--- Every start draws on it; one of an interactive call leaves no debt.
-local function draw(lines, at, r)
-  local credit = creditOf(lines)
-  lines.pool[CREDIT] = at == 2 and credit - r or max(min(credit, 0), credit - r)
-  lines.pool[CREDIT_AT] = NOW
-end
-
-local function grant(lines, accounts, at, ticket)
-  draw(lines, at, ticket.r)
+local function grant(lines, accounts, ticket)
   for _, a in ipairs(accounts) do charge(a, ticket.r, ticket.t) end
   lines.claim.most = lines.claim.most - 1
   lines.granted[#lines.granted + 1] = ticket
@@ -123,7 +115,7 @@ local function advance(lines, accounts, owners)
   local nextOf = { tickets(1), tickets(2) }
   local head = { nextOf[1](), nextOf[2]() }
   while head[1] or head[2] do
-    local isTurnOfBatch = head[1] and head[2] and sinceBatch >= BATCH_EVERY - 1
+    local isTurnOfBatch = head[2] and sinceBatch >= BATCH_EVERY - 1 and credit >= min(head[2].r, mostCredit)
     local at = (isTurnOfBatch or not head[1]) and 2 or 1
     local ticket, line = head[at], lines[at]
     local isMine = ticket.owner == claim.owner and ticket.group == claim.group
@@ -134,8 +126,7 @@ local function advance(lines, accounts, owners)
       if steps > LONGEST_WALK then return end
     else
       local hasRoom = fits(pool, lines.ceilings, ticket.r, ticket.t, 1) > 0
-      local hasCredit = at == 1 or isTurnOfBatch or credit >= min(ticket.r, mostCredit)
-      if not hasRoom or not hasCredit or (isMine and claim.most == 0) then return end
+      if not hasRoom or (at == 2 and credit < min(ticket.r, mostCredit)) or (isMine and claim.most == 0) then return end
       if not isMine then
         pool.reservedR, pool.reservedT = pool.reservedR + ticket.r, pool.reservedT + ticket.t
         owners.hasTurn(ticket)
@@ -144,13 +135,16 @@ local function advance(lines, accounts, owners)
         leave(line, ticket.text, ticket.rank)
         -- One that its own tenant's limit blocks leaves too: its instance lets it join again, in its place, when that has room.
         if not accounts[2] or fits(accounts[2], ceilings(accounts[2], false, 1), ticket.r, ticket.t, 1) > 0 then
-          grant(lines, accounts, at, ticket)
+          grant(lines, accounts, ticket)
           pool[SINCE_BATCH] = at == 2 and 0 or pool[SINCE_BATCH] + 1
           sinceBatch = at == 2 and 0 or sinceBatch + 1
           pool[ROUND + at - 1] = max(pool[ROUND + at - 1], ticket.round)
         end
       end
-      if at == 2 then credit = credit - ticket.r end
+      if at == 2 then
+        credit = credit - ticket.r
+        if isMine then pool[CREDIT], pool[CREDIT_AT] = credit, NOW end
+      end
     end
     head[at] = nextOf[at]()
     line.blocked = head[at] ~= nil
@@ -208,7 +202,7 @@ local function answer(lines, accounts, isOpen, named)
   local mayStart = isOpen and NOW >= pool[PAUSE_UNTIL] and claim.most > 0 and not isBehind(lines, at)
   if not rank and mayStart then
     if fits(pool, ceilings(pool, at == 2, claim.margin), ticket.r, ticket.t, 1) > 0 then
-      grant(lines, accounts, at, ticket)
+      grant(lines, accounts, ticket)
       return -1, 0, 0
     end
   end

@@ -176,7 +176,6 @@ if isOpen then
     end
     if take > 0 then
       for _, a in ipairs(accounts) do charge(a, take * r, take * t) end
-      if lines then draw(lines, line, take * r) end
     end
     local why, wait = 0, 0
     if take < count then

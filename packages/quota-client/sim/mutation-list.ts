@@ -216,7 +216,7 @@ export const mutations: Mutation[] = [
   {
     name: 'no start in twenty for batch calls',
     file: 'lua/line.lua',
-    from: 'local isTurnOfBatch = head[1] and',
+    from: 'local isTurnOfBatch = head[2] and',
     to: 'local isTurnOfBatch = false and',
     kinds: ['waiting'],
     shows: 'overtaken',
@@ -224,8 +224,8 @@ export const mutations: Mutation[] = [
   {
     name: 'batch calls do not draw on their credit',
     file: 'lua/line.lua',
-    from: 'at == 2 and credit - r or',
-    to: 'at == 2 and credit or',
+    from: 'credit = credit - ticket.r',
+    to: 'credit = credit + 0',
     kinds: ['waiting'],
     shows: 'overtaken',
   },

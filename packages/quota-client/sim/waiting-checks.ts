@@ -7,9 +7,8 @@ const answerMs = 5000
 const settledMs = 10_000
 /** Closer arrivals may change places: instances know Redis's clock to a few milliseconds. */
 const atOnceMs = 50
-/** Interactive starts that a batch call lets pass at most, and a full window of those that are claimed at the same time. */
-const startsBeforeBatch = (rpm: number) => rpm + turnOfBatch
-const turnOfBatch = 19
+/** Starts that a batch call may have to let pass: nineteen, and a full window when it waits for its credit. */
+const startsBeforeBatch = (rpm: number) => rpm + 19
 
 /** Judges the calls that waited: none was lost, and, without faults, each started when it was its turn. */
 export function checkWaiting(
@@ -113,27 +112,23 @@ function checkStarvation({ configuration }: Schedule, calls: LineCall[], failure
   }
 }
 
-/** Batch calls start from the line in their turn, or as their credit allows: it holds a few calls, and grows with the limit. */
+/** Batch calls start from the line as their credit allows: it holds one call, and grows with the limit. */
 function checkPace({ configuration }: Schedule, calls: LineCall[], failures: Failure[]): void {
   const { ringMs, bucketMs } = lengths(configuration)
-  const { rpm } = configuration.limits
-  const most = Math.max(1, Math.min(2.5, rpm / 6), rpm / 60)
+  const perMs = configuration.limits.rpm / (ringMs + bucketMs)
   const starts = calls
-    .filter(({ grant, told }) => grant && told.length > 0)
-    .map(({ grant, priority }) => ({ atMs: grant?.atMs ?? 0, priority }))
-    .sort((one, other) => one.atMs - other.atMs)
-  let credit = most
-  let creditMs = 0
-  let passed = 0
-  for (const { atMs, priority } of starts) {
-    const isItsTurn = priority === 'batch' && passed >= turnOfBatch
-    passed = priority === 'batch' ? 0 : passed + 1
-    if (priority !== 'batch') continue
-    credit = Math.min(most, credit + ((atMs - creditMs) * rpm) / (ringMs + bucketMs)) - 1
-    creditMs = atMs
-    if (credit > -0.1 || isItsTurn) continue
-    const text = 'a batch call started without credit, where others find no room'
-    failures.push({ kind: 'overtaken', atMs, text })
+    .filter(({ priority, grant, told }) => priority === 'batch' && grant && told.length > 0)
+    .map(({ grant }) => grant?.atMs ?? 0)
+    .sort((one, other) => one - other)
+  let credit = 1
+  for (const [at, ms] of starts.entries()) {
+    credit = Math.min(Math.max(1, configuration.limits.rpm / 60), credit + (ms - (starts[at - 1] ?? ms)) * perMs) - 1
+    if (credit > -0.1) continue
+    failures.push({
+      kind: 'overtaken',
+      atMs: ms,
+      text: 'a batch call started without credit, where others find no room',
+    })
     return
   }
 }

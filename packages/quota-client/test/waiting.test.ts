@@ -68,9 +68,9 @@ async function promises(t: Test, fleet: MakeFleet): Promise<void> {
     t.equal(log.starts.length, 48)
     const batch = log.starts.filter(({ name }) => name.startsWith('batch'))
     t.same(log.overtaken(named('batch', 30)), [])
-    for (const [at, { atMs }] of batch.slice(3).entries()) {
-      const before = batch[at]?.atMs ?? 0
-      t.ok(atMs - before >= 6000, `three starts within ${atMs - before} ms`)
+    for (const [at, { atMs }] of batch.entries()) {
+      const before = batch[at - 1]?.atMs ?? 0
+      t.ok(atMs - before >= 4000, `${atMs - before} ms after the one before it`)
     }
     t.ok((batch.at(-1)?.atMs ?? 0) < 61_000 + 33 * 4100 + 5000, 'nothing is wasted')
   })
@@ -84,8 +84,8 @@ async function promises(t: Test, fleet: MakeFleet): Promise<void> {
     volley(log, quotas, named('interactive', 60))
     await time.pass(5 * cycleMs)
     const at = log.names.slice(15).flatMap((name, at) => (name.startsWith('batch') ? [at] : []))
-    // Two instances do not claim in the same millisecond.
-    t.ok(at.length === 3 && at.every((start, nth) => start < (nth + 1) * 20), String(at))
+    // One of a volley has to wait for its credit, and two instances do not claim in the same millisecond.
+    t.ok(at.length === 3 && at.every((start, nth) => start <= (nth + 1) * 30), String(at))
   })
 
   t.test('clients take turns', async (t) => {

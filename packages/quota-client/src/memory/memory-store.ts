@@ -37,7 +37,6 @@ export class MemoryStore implements Store {
     const margin = this.#settings.safetyMargin
     const inLine = this.#line.isBehind(priority) && this.#line.waitAt(request, this.#line.length(priority))
     const decision = inLine ? longer(inLine, this.#refusalOf(request, 0, margin)) : this.#decide(request, margin)
-    if (decision.granted && (wait || this.#line.isBehind('batch'))) this.#line.draw(request)
     if (wait && !decision.granted) this.#line.join({ ...request, wait }, answer)
     else answer(decision)
   }

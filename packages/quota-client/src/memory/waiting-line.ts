@@ -92,22 +92,15 @@ export class WaitingLine {
     const next = (line: Ticket[]) => line.find((ticket) => !blocked.has(ticket))
     for (;;) {
       const [first, firstBatch] = [next(interactive), next(batch)]
-      const isTurnOfBatch = first && firstBatch && this.#sinceBatch >= batchEvery - 1
+      const isTurnOfBatch = firstBatch && this.#sinceBatch >= batchEvery - 1 && this.#creditFor(firstBatch)
       const ticket = (isTurnOfBatch || !first) && firstBatch ? firstBatch : first
-      if (ticket === undefined || (ticket === firstBatch && !isTurnOfBatch && !this.#creditFor(ticket))) break
+      if (ticket === undefined || (ticket === firstBatch && !this.#creditFor(ticket))) break
       const decision = this.#grants.decide(ticket.request)
       if (decision.granted) this.#start(ticket, decision)
       else if (decision.tenantRefused) blocked.add(ticket)
       else break
     }
     this.#announceSoon()
-  }
-
-  /** Every start draws on the credit of batch calls; one of an interactive call leaves no debt. */
-  draw({ priority, requests }: Request): void {
-    const credit = this.#creditNow()
-    const starts = priority === 'batch' ? credit - requests : Math.max(Math.min(credit, 0), credit - requests)
-    this.#credit = { starts, atMs: this.#runtime.monotonicMs() }
   }
 
   close(): void {
@@ -148,11 +141,11 @@ export class WaitingLine {
   }
 
   #start(ticket: Ticket, taken: Taken): void {
-    const { priority } = ticket.request
+    const { priority, requests } = ticket.request
     this.#leave(ticket)
     this.#round[priority] = Math.max(this.#round[priority], ticket.round)
     this.#sinceBatch = priority === 'batch' ? 0 : this.#sinceBatch + 1
-    this.draw(ticket.request)
+    if (priority === 'batch') this.#credit = { starts: this.#creditNow() - requests, atMs: this.#runtime.monotonicMs() }
     ticket.answer(taken)
   }
 
@@ -176,8 +169,7 @@ export class WaitingLine {
   }
 
   #mostCredit(): number {
-    const rpm = this.#grants.rpm()
-    return Math.max(1, Math.min(2.5, rpm / 6), rpm / 60)
+    return Math.max(1, this.#grants.rpm() / 60)
   }
 
   /** Once for all that a turn of the event loop changes: it goes through the whole line. */
