@@ -1,4 +1,6 @@
+import { signal } from '@preact/signals'
 import { render } from 'preact'
+import { useEffect } from 'preact/hooks'
 import { html } from '../html.ts'
 import { Charts } from './charts.ts'
 import { Clients } from './clients.ts'
@@ -15,22 +17,20 @@ function App() {
       <${Summary} />
       <a href=".">Learning app</a>
     </header>
-    ${state.value !== null && html`<${Main} />`}
+    ${state.value === null ? html`<main></main>` : html`<${Main} />`}
   `
 }
 
-/** Shown all at once, so that nothing moves when the first figures come. */
+const cards = [Pools, Charts, Gemini, Cache, Instances, Waiting, Clients, Faults]
+/** How many cards are shown: one more at a time, so that a slow phone answers in between, and below the others, so that nothing moves. */
+const shownCards = signal(1)
+
 function Main() {
-  return html`<main class=${connection.value}>
-    <${Pools} />
-    <${Charts} />
-    <${Gemini} />
-    <${Cache} />
-    <${Instances} />
-    <${Waiting} />
-    <${Clients} />
-    <${Faults} />
-  </main>`
+  const count = shownCards.value
+  useEffect(() => {
+    if (count < cards.length) setTimeout(() => (shownCards.value = count + 1))
+  }, [count])
+  return html`<main class=${connection.value}>${cards.slice(0, count).map((Card) => html`<${Card} />`)}</main>`
 }
 
 const connectionTexts = { connecting: 'Connecting …', lost: 'No connection to the gateway. Trying again …' }
