@@ -7,11 +7,20 @@ import { readdirSync, readFileSync } from 'node:fs'
  */
 export function cpuUs(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}`)
-  return threads.reduce((sum, thread) => {
-    const nanoseconds = Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ')[0])
-    const children = readFileSync(`${thread}/children`, 'utf8').split(' ').filter(Boolean)
-    return sum + nanoseconds / 1000 + children.reduce((total, child) => total + cpuUs(Number(child)), 0)
-  }, 0)
+  return threads.reduce(
+    (sum, thread) => {
+      const nanoseconds = Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ')[0])
+      return sum + nanoseconds / 1000
+    },
+    childrenOf(pid).reduce((sum, child) => sum + cpuUs(child), 0),
+  )
+}
+
+export function childrenOf(pid: number): number[] {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  return threads.flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  )
 }
 
 /** Physical memory of a process: now, or the most that it ever had. */

@@ -62,7 +62,7 @@ export class Flight {
 
   async #seek(tags: string[]): Promise<void> {
     const { layers, fleet } = this.#context
-    // The claim travels with the look: a miss costs one round trip less, which is 7 % of its CPU.
+    // The claim travels with the look: with what the end of a miss asks no more, Redis has 10 % less work with a miss.
     let found = await layers.find(
       this.key,
       tags,
