@@ -12,6 +12,8 @@ export interface Door {
 
 /** What the others are compared with. */
 export const bareDoor = 'bare @fastify/http-proxy'
+/** What is promised. */
+export const everythingOn = 'gateway, everything on'
 
 /** More than comes, so that all is counted and nothing refused. */
 const plenty = '1000000000'
@@ -50,7 +52,7 @@ export async function doors(t: TestContext, keyCount: number): Promise<{ list: D
   const list = [
     { name: 'nginx', url: nginx.url, processes: { door: pidOf(nginx) } },
     { name: bareDoor, url: bare.url, processes: { door: pidOf(bare) } },
-    { name: 'gateway, everything on', url: all.url, processes: { door: pidOf(all), redis: redisPid } },
+    { name: everythingOn, url: all.url, processes: { door: pidOf(all), redis: redisPid } },
     {
       name: 'gateway, without keys, rate limits and log',
       url: off.url,

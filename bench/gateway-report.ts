@@ -1,5 +1,5 @@
 import { machine } from './benchmarks-page.ts'
-import { bareDoor, type Door } from './gateway-doors.ts'
+import { bareDoor, type Door, everythingOn } from './gateway-doors.ts'
 import { median, spread } from './statistics.ts'
 import type { Figures } from './wrk.ts'
 
@@ -61,7 +61,7 @@ function ratioRow({ door, inFlight, rounds }: Result, results: Result[]): string
   const bare = results.find((other) => other.door.name === bareDoor && other.inFlight === inFlight)?.rounds ?? []
   const ratios = rounds.map((round, at) => doorUs(round) / doorUs(bare[at] as Figures))
   const ratio = median(ratios)
-  const isPromised = door.name.includes('everything on')
+  const isPromised = door.name === everythingOn
   const verdict = isPromised ? (ratio <= bound ? 'kept' : 'MISSED') : ''
   const asked = isPromised ? `≤ ${bound} ×` : ''
   return `| ${door.name} | ${inFlight} | ${asked} | ${ratio.toFixed(2)} ± ${spread(ratios).toFixed(2)} × | ${verdict} |`

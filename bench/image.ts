@@ -55,7 +55,7 @@ async function run(t: TestContext): Promise<string> {
     '|---|--:|',
     `| CPU | ${shown(cpuMs)} ms |`,
     `| answer after | ${shown(wallMs)} ms |`,
-    `| CPU of sharp alone, when it decodes all pixels instead of every fourth (no shrink-on-load) | ${shown(fullMs)} ms |`,
+    `| CPU of sharp alone, without shrink-on-load | ${shown(fullMs)} ms |`,
     `| peak memory of vision | ${residentMiB(pid, 'peak').toFixed(0)} MiB |`,
     `| peak memory of its decoder | ${Math.max(...decoders).toFixed(0)} MiB |`,
   ].join('\n')
