@@ -63,14 +63,14 @@ t.test('reload and back keep what is there, and a cancelled lesson continues', a
   t.strictSame(faults, [])
 })
 
-t.test('a refusal counts down and continues by itself', async (t) => {
+t.test('a pause of Gemini’s counts down and continues by itself', async (t) => {
   const { url, fault } = await siteForTest(t)
   const { page } = await pageForTest(t, url)
   await findSubtopics(page, 'Photosynthesis')
   await fault({ kind: '429_rpm', times: 1, retryDelay: '4s' })
   await explain(page, 0)
-  await page.getByText(/Continues by itself in \d+ sec/).waitFor()
-  await shoot(page, 'refused')
+  await page.getByText(/Starts in \d+ sec/).waitFor()
+  await shoot(page, 'paused')
   await explained(page, 1)
 })
 
