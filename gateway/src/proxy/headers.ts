@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { gatewaySecretHeader } from '@knowalledge/generation/gateway-headers'
-import { writeTenant } from '@knowalledge/generation/tenant'
+import { gatewaySecretHeader, writeTenant } from '@knowalledge/generation/gateway-headers'
 import { context, propagation } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
 

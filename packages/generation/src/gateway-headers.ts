@@ -1,10 +1,11 @@
 import { timingSafeEqual } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { Tenant } from '@knowalledge/quota-client'
-import { type App, type Environment, HttpError, setting } from '@knowalledge/service-kit'
-import type { FastifyRequest } from 'fastify'
+import { type App, clientSignal, type Environment, HttpError, setting } from '@knowalledge/service-kit'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { BudgetClient } from './client-budget.ts'
+import type { RunContext } from './types.ts'
 
 /** Settings that the gateway and the services share. */
 export const gatewaySettings = {
@@ -47,6 +48,43 @@ export function requireGateway(app: App, secret: string): void {
     const given = Buffer.from(String(headers[gatewaySecretHeader] ?? ''))
     done(given.length === expected.length && timingSafeEqual(given, expected) ? undefined : error)
   })
+}
+
+/** The run context of a request. Throws HttpError `invalid_input` for a malformed `X-Tenant` or `X-Client`. */
+export function contextOf(request: FastifyRequest, reply: FastifyReply): RunContext {
+  const tenant = readTenant(request.headers['x-tenant'])
+  if (tenant) request.outcome.tenant = tenant.id
+  const client = readClient(request, tenant)
+  return { signal: clientSignal(reply), log: request.log, outcome: request.outcome, tenant, client }
+}
+
+type LimitName = keyof Tenant['limits']
+
+const pattern = /^(?<id>[a-z0-9][a-z0-9._-]{0,63})(?<limits>(?:;(?:rpm|rpd|tpm|tpd)=(?:0|[1-9]\d{0,12})){0,4})$/
+
+/** The largest limit that the quota-client takes. */
+const largestLimit = 1e12
+
+/** The `X-Tenant` header, in the form of RFC 8941's items: `school-a;rpm=5;tpd=100000`. */
+export function writeTenant({ id, limits }: Tenant): string {
+  let text = id
+  for (const [name, limit] of Object.entries(limits)) if (limit !== undefined) text += `;${name}=${limit}`
+  return text
+}
+
+/** The reverse of `writeTenant`; undefined without a header. Throws HttpError `invalid_input` for anything else. */
+export function readTenant(header: string | string[] | undefined): Tenant | undefined {
+  if (header === undefined) return undefined
+  const { id, limits = '' } = pattern.exec(String(header))?.groups ?? {}
+  const parameters = limits.split(';').slice(1)
+  const entries = parameters.map(
+    (parameter) => [parameter.slice(0, 3), Number(parameter.slice(4))] as [LimitName, number],
+  )
+  const isOnceEach = new Set(entries.map(([name]) => name)).size === entries.length
+  if (id === undefined || !isOnceEach || entries.some(([, limit]) => limit > largestLimit)) {
+    throw new HttpError('invalid_input', 'X-Tenant must be of the form school-a;rpm=5;rpd=100;tpm=50000;tpd=1000000.')
+  }
+  return { id, limits: Object.fromEntries(entries) }
 }
 
 /** The client of a request as the gateway names it: its tenant, else its browser (`X-Client`), else its address. */

@@ -1,5 +1,4 @@
 export { type Backends, openBackends, type ServicePool } from './backends.ts'
-export { contextOf } from './context.ts'
 export { documentWaiting } from './document-waiting.ts'
 export {
   answerHeaders,
@@ -10,6 +9,7 @@ export {
   questionErrors,
   upstreamErrors,
 } from './errors.ts'
+export { contextOf } from './gateway-headers.ts'
 export { createGeneration, type GenerationOptions } from './generation.ts'
 export { answerLearning } from './learning-reply.ts'
 export { type Chain, type Chains, chainsOf } from './models.ts'

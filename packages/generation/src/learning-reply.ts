@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { HttpError, internalMessage } from '@knowalledge/service-kit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { contextOf } from './context.ts'
+import { contextOf } from './gateway-headers.ts'
 import type { PlacesInLine } from './places-in-line.ts'
 import type { RunContext, RunWait } from './types.ts'
 

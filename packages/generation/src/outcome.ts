@@ -1,7 +1,9 @@
+import type { GeminiError, TokenUsage } from '@knowalledge/gemini'
 import type { Metrics } from '@knowalledge/metrics'
+import type { Reservation } from '@knowalledge/quota-client'
 import type { HttpError } from '@knowalledge/service-kit'
 import { unusableAnswer } from './failures.ts'
-import { type Accepted, type GenerationSpec, type Quality, UnusableAnswer } from './types.ts'
+import { type Accepted, type CountedTokens, type GenerationSpec, type Quality, UnusableAnswer } from './types.ts'
 
 /**
  * What cures a failed attempt: a short wait and another call, another call at once, a longer answer, another place in line, or
@@ -36,4 +38,26 @@ function recordQuality(quality: Quality | undefined, metrics: Metrics): void {
   metrics.contentQuality(content, score)
   for (const { type } of issues) metrics.validationFailure(content, type)
   if (generated > 0) metrics.contentGenerated(content, generated)
+}
+
+/** The tokens of a call that are charged; 0 where Google named none. */
+export function tokensIn({ totalTokens, promptTokens }: TokenUsage, counted: CountedTokens): number {
+  return counted === 'input' ? promptTokens : totalTokens
+}
+
+/** A call that provably never reached Google is released; one of unknown cost stays charged with its estimate. */
+export function settleFailure(error: GeminiError, reservation: Reservation, counted: CountedTokens): void {
+  const tokens = error.usage ? tokensIn(error.usage, counted) : 0
+  if (!error.reachedGemini) reservation.release()
+  else if (tokens > 0) reservation.settle(tokens)
+  else if (error.kind === 'rate_limited') reservation.settle(0) // the request counts, its tokens were not spent
+}
+
+/** The most that the same call can use when its answer, which was cut off, may be `factor` times as long. */
+export function tokensOfLonger(
+  { usage }: GeminiError,
+  { factor, estimate, counted }: { factor: number; estimate: number; counted: CountedTokens },
+): number {
+  if (counted === 'input') return estimate
+  return Math.max(estimate, usage ? usage.promptTokens + factor * usage.outputTokens : factor * estimate)
 }

@@ -5,8 +5,10 @@ import type { ResponseCache } from '@knowalledge/response-cache'
 import type { BudgetClient, ClientBudget } from './client-budget.ts'
 import type { Chain } from './models.ts'
 import type { PlaceOwner, PlacesInLine } from './places-in-line.ts'
-import type { CountedTokens } from './settling.ts'
 import type { TokenEstimates } from './token-estimates.ts'
+
+/** Which tokens are charged to the quota: all that a call used, or those of its input, as Google counts against its TPM. */
+export type CountedTokens = 'total' | 'input'
 
 /** One request to Gemini, with everything that its path needs to know. */
 export interface GenerationSpec<T> {

@@ -1,8 +1,7 @@
 import { createApp, createLogger, EnvironmentError, errorHandling, readEnvironment } from '@knowalledge/service-kit'
 import t from 'tap'
-import { gatewaySecretFaults, readClient, requireGateway } from '../src/gateway-headers.ts'
+import { gatewaySecretFaults, readClient, readTenant, requireGateway } from '../src/gateway-headers.ts'
 import { serviceSettings } from '../src/index.ts'
-import { readTenant } from '../src/tenant.ts'
 
 const secret = 'a-secret-that-gateway-and-services-share'
 

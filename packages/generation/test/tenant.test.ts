@@ -1,6 +1,6 @@
 import type { Tenant } from '@knowalledge/quota-client'
 import t from 'tap'
-import { readTenant, writeTenant } from '../src/tenant.ts'
+import { readTenant, writeTenant } from '../src/gateway-headers.ts'
 
 t.test('a tenant arrives as it was sent', async (t) => {
   const table: [text: string, tenant: Tenant][] = [

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createGemini } from '@knowalledge/gemini'
 import t, { type Test } from 'tap'
 import { createGeneration } from '../src/index.ts'
-import type { CountedTokens } from '../src/settling.ts'
+import type { CountedTokens } from '../src/types.ts'
 import { contextOf, generationForTest, limits, specOf } from './fixtures.ts'
 
 // Bodies as Google sends them; only the texts are others.
