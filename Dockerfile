@@ -19,15 +19,15 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/np* /usr/local/bin/corepac
 
 FROM scratch AS runtime
 COPY --from=slim / /
-# One arena for malloc: each further one keeps some MB that it does not use. In a container of 384 MB Node gives young objects
-# 2 MB, so that V8 collects them all the time: a miss then costs text-generation 1.6 times the CPU (npm run bench:miss).
+# One arena for malloc: each further one keeps some MB that it does not use. In a small container Node gives young objects little
+# space, so that V8 collects them all the time: docs/adr/0073-one-bundle-per-image.md.
 ENV NODE_ENV=production HOST=0.0.0.0 MALLOC_ARENA_MAX=1 NODE_OPTIONS=--max-semi-space-size=16 \
     PATH=/usr/local/bin:/usr/bin:/bin
 WORKDIR /app
 # By number, so that Kubernetes can see that it is not root. Nothing is written to disk: run it with --read-only.
 USER 1000:1000
 STOPSIGNAL SIGTERM
-# By bash, as a Node that is started for it would take ten times the time, and memory of the container.
+# By bash: a Node that is started for it takes CPU and memory of the container each time.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=20s --retries=3 CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET %s HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' \"$HEALTH_PATH\" >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 CMD ["node", "server.js"]
 
