@@ -1,4 +1,10 @@
-import { createQuotaClient, type LimitType, type QuotaClient, type QuotaLimits } from '@knowalledge/quota-client'
+import {
+  createQuotaClient,
+  type LimitType,
+  type QuotaClient,
+  type QuotaLimits,
+  type Refused,
+} from '@knowalledge/quota-client'
 import type { RedisConnection, RedisFault } from '@knowalledge/redis-kit'
 import { setting } from '@knowalledge/service-kit'
 import { chainsOf, type ModelConfig, namesIn, repeated } from './models.ts'
@@ -66,11 +72,10 @@ export function openPools(config: PoolConfig, { redis, role, faultsOf, onHold }:
   const open = (plan: PoolPlan): QuotaPool => {
     const onFault = faultsOf(others.length === 0 ? 'quota' : `quota of ${plan.name}`)
     const quota = createQuotaClient({ redis, ...quotaOptions(config, plan), role, onFault, ...(onHold && { onHold }) })
-    return { ...plan, quota }
+    return { ...plan, quota: guard ? guard.before(quota) : quota }
   }
+  const guard = role === 'member' && config.QUOTA_SCOPE === 'model' && redis ? new ScopeGuard(config, redis) : undefined
   const pools = [open(first), ...others.map(open)] as const
-  const guard =
-    role === 'member' && config.QUOTA_SCOPE === 'model' && redis ? shutProjectPool(config, redis) : undefined
   return {
     pools,
     async close() {
@@ -81,12 +86,58 @@ export function openPools(config: PoolConfig, { redis, role, faultsOf, onHold }:
 
 /**
  * While the scope of a running fleet is switched, the same model must not be called on two accounts. The smallest limits of a
- * pool's members hold, so as one of them this instance shuts the project's pool, until a window after its own last call.
+ * pool's members hold, so as one of them this instance shuts the project's pool, until a window after its own last call; and
+ * it does not use the pools of models before all that the project's pool granted has left the window.
  */
-function shutProjectPool(config: PoolConfig, redis: RedisConnection): QuotaClient {
-  const limits = { rpm: 1, rpd: 1, tpm: 1, tpd: 1 } // the least; a call takes more than one token
-  const options = quotaOptions({ ...config, QUOTA_OUTAGE_RPM: 0 }, { key: config.QUOTA_POOL, limits })
-  return createQuotaClient({ redis, ...options, lingers: true })
+class ScopeGuard {
+  readonly #project: QuotaClient
+  readonly #windowMs: number
+  #isDrained = false
+
+  constructor(config: PoolConfig, redis: RedisConnection) {
+    const limits = { rpm: 1, rpd: 1, tpm: 1, tpd: 1 } // the least; a call takes more than one token
+    const options = quotaOptions({ ...config, QUOTA_OUTAGE_RPM: 0 }, { key: config.QUOTA_POOL, limits })
+    this.#project = createQuotaClient({ redis, ...options, lingers: true })
+    this.#windowMs = config.QUOTA_WINDOW_MS
+  }
+
+  /** The quota of a model's pool, on hold until the project's pool is drained. */
+  before(quota: QuotaClient): QuotaClient {
+    const hold = { state: 'hold', cause: 'configuration', endsInMs: this.#windowMs } as const
+    const refused: Refused = {
+      granted: false,
+      degraded: false,
+      reason: 'hold',
+      cause: 'configuration',
+      limitType: 'rpm',
+      limit: 0,
+      retryAfterMs: this.#windowMs,
+    }
+    return {
+      reserve: async (request) => ((await this.#drained()) ? quota.reserve(request) : refused),
+      usage: () => quota.usage(),
+      health: () => {
+        const health = quota.health()
+        void this.#drained() // never rejects; also where no call asks
+        return this.#isDrained || health.state !== 'serving' ? health : hold
+      },
+      pause: (pause) => quota.pause(pause),
+      close: () => quota.close(),
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#project.close()
+  }
+
+  /** Once this instance is a member the project's pool grants nothing more. */
+  async #drained(): Promise<boolean> {
+    if (this.#isDrained) return true
+    const usage = await this.#project.usage()
+    const isMember = ['serving', 'hold'].includes(this.#project.health().state)
+    this.#isDrained = isMember && !usage.degraded && usage.requests.perMinute.current === 0
+    return this.#isDrained
+  }
 }
 
 /** What is wrong with the pools' settings, one sentence each. */
