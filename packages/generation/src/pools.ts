@@ -104,22 +104,14 @@ class ScopeGuard {
   /** The quota of a model's pool, on hold until the project's pool is drained. */
   before(quota: QuotaClient): QuotaClient {
     const hold = { state: 'hold', cause: 'configuration', endsInMs: this.#windowMs } as const
-    const refused: Refused = {
-      granted: false,
-      degraded: false,
-      reason: 'hold',
-      cause: 'configuration',
-      limitType: 'rpm',
-      limit: 0,
-      retryAfterMs: this.#windowMs,
-    }
     return {
-      reserve: async (request) => ((await this.#drained()) ? quota.reserve(request) : refused),
+      reserve: async (request) => (await this.#refusal()) ?? quota.reserve(request),
       usage: () => quota.usage(),
       health: () => {
         const health = quota.health()
-        void this.#drained() // never rejects; also where no call asks
-        return this.#isDrained || health.state !== 'serving' ? health : hold
+        void this.#refusal() // never rejects; also where no call asks
+        if (this.#isDrained || health.state !== 'serving') return health
+        return this.#isMember() ? hold : { state: 'joining' }
       },
       pause: (pause) => quota.pause(pause),
       close: () => quota.close(),
@@ -131,12 +123,21 @@ class ScopeGuard {
   }
 
   /** Once this instance is a member the project's pool grants nothing more. */
-  async #drained(): Promise<boolean> {
-    if (this.#isDrained) return true
+  #isMember(): boolean {
+    return ['serving', 'hold'].includes(this.#project.health().state)
+  }
+
+  /** Undefined when the pools of models may be used. */
+  async #refusal(): Promise<Refused | undefined> {
+    if (this.#isDrained) return undefined
     const usage = await this.#project.usage()
-    const isMember = ['serving', 'hold'].includes(this.#project.health().state)
-    this.#isDrained = isMember && !usage.degraded && usage.requests.perMinute.current === 0
-    return this.#isDrained
+    const isMember = this.#isMember() && !usage.degraded
+    this.#isDrained = isMember && usage.requests.perMinute.current === 0
+    if (this.#isDrained) return undefined
+    const refused = { granted: false, degraded: false, limitType: 'rpm', limit: 0 } as const
+    return isMember
+      ? { ...refused, reason: 'hold', cause: 'configuration', retryAfterMs: this.#windowMs }
+      : { ...refused, reason: 'unavailable', retryAfterMs: this.#windowMs / 30 }
   }
 }
 
