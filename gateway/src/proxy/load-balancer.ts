@@ -54,8 +54,8 @@ export class Address {
   }
 
   /** A request of the gateway itself, which does not count as in flight. */
-  get(path: string, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    return this.#probes.request({ path, method: 'GET', signal })
+  get(path: string, signal: AbortSignal, headers: IncomingHttpHeaders = {}): Promise<Dispatcher.ResponseData> {
+    return this.#probes.request({ path, method: 'GET', signal, headers })
   }
 
   /** Does it answer `path` with a 200? Refused, reset, late and any other status are all a no. */

@@ -73,14 +73,11 @@ export function ops(app: App, { config, balancers, pools, snapshot, requireToken
 }
 
 /** Undefined of an instance that is down, late, or of a version without this route: the page shows that it does not answer. */
-async function snapshotAt({ pool }: Address, secret: string | undefined): Promise<ServiceSnapshot | undefined> {
+async function snapshotAt(address: Address, secret: string | undefined): Promise<ServiceSnapshot | undefined> {
+  const headers = secret === undefined ? {} : { [gatewaySecretHeader]: secret }
   try {
-    const { statusCode, body } = await pool.request({
-      path: '/api/ops/snapshot',
-      method: 'GET',
-      signal: AbortSignal.timeout(snapshotTimeoutMs),
-      headers: secret === undefined ? {} : { [gatewaySecretHeader]: secret },
-    })
+    const timeout = AbortSignal.timeout(snapshotTimeoutMs)
+    const { statusCode, body } = await address.get('/api/ops/snapshot', timeout, headers)
     if (statusCode === 200) return snapshotOf(await body.json())
     await body.dump()
     return undefined

@@ -1,3 +1,4 @@
+import { mapPools } from '@knowalledge/generation/pools'
 import type { Priority, QuotaClient, QuotaUsage, WindowUsage } from '@knowalledge/quota-client'
 import type { App } from '@knowalledge/service-kit'
 import { Type } from 'typebox'
@@ -78,8 +79,8 @@ export function quotaStats(app: App, { pools }: { pools: readonly [StatsPool, ..
       schema: { summary: 'Use of the shared quota', tags: ['operations'], response: { 200: Answer } },
     },
     async (_request, reply) => {
-      const [first, ...others] = pools
-      const [usage, ...usages] = await Promise.all([first.quota.usage(), ...others.map(({ quota }) => quota.usage())])
+      const usages = await Promise.all(mapPools(pools, ({ quota }) => quota.usage()))
+      const [usage] = usages
       const { requests, tokens, degraded, instances } = usage
       const requestsToday = requests.perDay.current
       return reply.header('cache-control', 'no-store').send({
@@ -90,7 +91,7 @@ export function quotaStats(app: App, { pools }: { pools: readonly [StatsPool, ..
           degraded,
         },
         models: pools.flatMap(({ name, models }, at) => {
-          const shown = figuresOf([usage, ...usages][at] ?? usage)
+          const shown = figuresOf(usages[at] as QuotaUsage)
           return models.map((model) => ({ model, pool: name, ...shown }))
         }),
       })

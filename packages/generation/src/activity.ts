@@ -1,5 +1,7 @@
 import type { Priority, QuotaClient } from '@knowalledge/quota-client'
 import type { App, ProcessSnapshot } from '@knowalledge/service-kit'
+import { LRUCache } from 'lru-cache'
+import { withOwn } from './pools.ts'
 import type { Generation, RunContext } from './types.ts'
 
 /** A call that is in line for the quota. */
@@ -37,11 +39,11 @@ const shownCalls = 20
 /** Who waits and who uses what, in this process, for the operations page. */
 export class Activity {
   readonly #inLine = new Set<WaitingCall & { sinceMs: number }>()
-  readonly #clients = new Map<string, ClientUse>()
+  readonly #clients = new LRUCache<string, ClientUse>({ max: maxClients })
 
   /** The same quota; its calls in line are seen here. */
   watchLine(quota: QuotaClient): QuotaClient {
-    return {
+    return withOwn(quota, {
       reserve: async (request) => {
         if (!request.maxWaitMs) return await quota.reserve(request)
         const { priority, client = 'unknown', onWaiting } = request
@@ -58,11 +60,7 @@ export class Activity {
           this.#inLine.delete(call)
         }
       },
-      usage: () => quota.usage(),
-      health: () => quota.health(),
-      pause: (pause) => quota.pause(pause),
-      close: () => quota.close(),
-    }
+    })
   }
 
   /** The same generation; what its clients use is counted here. */
@@ -113,10 +111,7 @@ export class Activity {
   #useOf(client: string): ClientUse {
     const none = { client, questions: 0, failed: 0, geminiCalls: 0, tokens: 0 }
     const use = Object.assign(this.#clients.get(client) ?? none, { lastAtMs: Date.now() })
-    this.#clients.delete(client) // the newest is the last
     this.#clients.set(client, use)
-    const [oldest] = this.#clients.keys()
-    if (this.#clients.size > maxClients && oldest !== undefined) this.#clients.delete(oldest)
     return use
   }
 }

@@ -12,7 +12,7 @@ import { createResponseCache, type ResponseCache } from '@knowalledge/response-c
 import type { Logger, ReadyCheck } from '@knowalledge/service-kit'
 import { type ClientBudget, createClientBudget } from './client-budget.ts'
 import { decodeError, encodeError } from './errors.ts'
-import { openPools, type QuotaPool } from './pools.ts'
+import { mapPools, openPools, type QuotaPool } from './pools.ts'
 import { logHolds, quotaChecks, quotaOptions, redisDisabled } from './quota.ts'
 import type { ServiceConfig } from './settings.ts'
 
@@ -63,8 +63,7 @@ export async function openBackends(config: ServiceConfig, log: Logger): Promise<
     })
     return { ...pool, budget }
   }
-  const [first, ...others] = opened.pools
-  const pools = [shared(first), ...others.map(shared)] as const
+  const pools = mapPools(opened.pools, shared)
   const cache = createResponseCache({
     redis: cacheRedis,
     ...cacheOptions(config),

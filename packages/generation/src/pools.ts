@@ -52,6 +52,23 @@ export function planPools(config: PoolConfig): [PoolPlan, ...PoolPlan[]] {
   return [planOf(best), ...models.slice(1).map(planOf)]
 }
 
+/** `pools.map(work)`, which is not empty either. */
+export function mapPools<T, U>([first, ...others]: readonly [T, ...T[]], work: (pool: T) => U): [U, ...U[]] {
+  return [work(first), ...others.map(work)]
+}
+
+/** The quota with some methods of its own. (A client is an object with private fields, which a spread would lose.) */
+export function withOwn(quota: QuotaClient, own: Partial<QuotaClient>): QuotaClient {
+  return {
+    reserve: (request) => quota.reserve(request),
+    usage: () => quota.usage(),
+    health: () => quota.health(),
+    pause: (pause) => quota.pause(pause),
+    close: () => quota.close(),
+    ...own,
+  }
+}
+
 interface OpenOptions {
   redis: RedisConnection | undefined
   /** An observer only reads. */
@@ -68,14 +85,14 @@ export interface OpenPools {
 
 /** The quota of each pool. Throws a RangeError for outage budgets that do not fit a pool's limit. */
 export function openPools(config: PoolConfig, { redis, role, faultsOf, onHold }: OpenOptions): OpenPools {
-  const [first, ...others] = planPools(config)
+  const plans = planPools(config)
   const open = (plan: PoolPlan): QuotaPool => {
-    const onFault = faultsOf(others.length === 0 ? 'quota' : `quota of ${plan.name}`)
+    const onFault = faultsOf(plans.length === 1 ? 'quota' : `quota of ${plan.name}`)
     const quota = createQuotaClient({ redis, ...quotaOptions(config, plan), role, onFault, ...(onHold && { onHold }) })
     return { ...plan, quota: guard ? guard.before(quota) : quota }
   }
   const guard = role === 'member' && config.QUOTA_SCOPE === 'model' && redis ? new ScopeGuard(config, redis) : undefined
-  const pools = [open(first), ...others.map(open)] as const
+  const pools = mapPools(plans, open)
   return {
     pools,
     async close() {
@@ -104,18 +121,15 @@ class ScopeGuard {
   /** The quota of a model's pool, on hold until the project's pool is drained. */
   before(quota: QuotaClient): QuotaClient {
     const hold = { state: 'hold', cause: 'configuration', endsInMs: this.#windowMs } as const
-    return {
+    return withOwn(quota, {
       reserve: async (request) => (await this.#refusal()) ?? quota.reserve(request),
-      usage: () => quota.usage(),
       health: () => {
         const health = quota.health()
         void this.#refusal() // never rejects; also where no call asks
         if (this.#isDrained || health.state !== 'serving') return health
         return this.#isMember() ? hold : { state: 'joining' }
       },
-      pause: (pause) => quota.pause(pause),
-      close: () => quota.close(),
-    }
+    })
   }
 
   close(): Promise<void> {

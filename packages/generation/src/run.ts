@@ -72,15 +72,9 @@ export class Run<T> {
       }),
     )
     const { closing } = this.#context.wait ?? {}
-    const leave = () => limit.abort(closing?.reason)
     // An instance that closes finishes its own calls, and does not wait for those of others.
-    if (claim.state === 'wait' && closing?.aborted) leave()
-    else if (claim.state === 'wait') closing?.addEventListener('abort', leave, { once: true })
-    const end = () => {
-      closing?.removeEventListener('abort', leave)
-      limit.end()
-    }
-    claim.result.catch(() => {}).finally(end) // who has the claim sees the failure
+    if (claim.state === 'wait' && closing) limit.follow(closing)
+    claim.result.catch(() => {}).finally(() => limit.end()) // who has the claim sees the failure
     return claim
   }
 

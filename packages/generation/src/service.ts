@@ -13,13 +13,14 @@ import {
   utf8Json,
 } from '@knowalledge/service-kit'
 import { Activity, serveSnapshot } from './activity.ts'
-import { type Backends, openBackends, type ServicePool } from './backends.ts'
+import { type Backends, openBackends } from './backends.ts'
 import { apiError, errorStatus } from './errors.ts'
 import { requireGateway } from './gateway-headers.ts'
 import { createGeneration } from './generation.ts'
 import type { Waiting } from './learning-reply.ts'
 import { type Chain, type Chains, chainsOf } from './models.ts'
 import { PlacesInLine } from './places-in-line.ts'
+import { mapPools } from './pools.ts'
 import { type ServiceConfig, type ThinkingBudgets, thinkingBudgetsOf } from './settings.ts'
 import type { Generation } from './types.ts'
 
@@ -76,8 +77,7 @@ export async function createGenerationApp(
   if (config.GATEWAY_SECRET !== undefined) requireGateway(app, config.GATEWAY_SECRET)
   const activity = new Activity()
   serveSnapshot(app, activity, processSnapshots({ service, metrics, logger }))
-  const watch = (pool: ServicePool) => ({ ...pool, quota: activity.watchLine(pool.quota) })
-  const watched = [watch(pools[0]), ...pools.slice(1).map(watch)] as const
+  const watched = mapPools(pools, (pool) => ({ ...pool, quota: activity.watchLine(pool.quota) }))
   const generation = createGeneration({
     poolOf: (model) => watched.find((pool) => pool.models.includes(model)) ?? watched[0],
     cache,

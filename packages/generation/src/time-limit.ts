@@ -5,21 +5,26 @@
  */
 export class TimeLimit {
   readonly #controller = new AbortController()
-  readonly #parent: AbortSignal
   readonly #ms: number
-  readonly #follow = () => this.#controller.abort(this.#parent.reason)
+  readonly #unfollow: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
 
   constructor(parent: AbortSignal, ms: number) {
-    this.#parent = parent
     this.#ms = ms
-    if (parent.aborted) this.#follow()
-    else parent.addEventListener('abort', this.#follow, { once: true })
+    this.follow(parent)
     this.restart()
   }
 
   get signal(): AbortSignal {
     return this.#controller.signal
+  }
+
+  /** Aborts as this signal does, too. */
+  follow(signal: AbortSignal): void {
+    const abort = () => this.#controller.abort(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    this.#unfollow.push(() => signal.removeEventListener('abort', abort))
   }
 
   /** The time starts again. */
@@ -42,7 +47,7 @@ export class TimeLimit {
   /** The work is done, in whatever way. */
   end(): void {
     this.pause()
-    this.#parent.removeEventListener('abort', this.#follow)
+    for (const unfollow of this.#unfollow) unfollow()
   }
 }
 

@@ -1,4 +1,5 @@
-import { type Logger as PinoLogger, pino } from 'pino'
+import { LRUCache } from 'lru-cache'
+import type { Logger as PinoLogger } from 'pino'
 
 /** Warnings and errors that say the same, as one. */
 export interface Fault {
@@ -15,15 +16,13 @@ export interface Fault {
 
 const maxFaults = 50
 const maxLength = 300
-const { warn } = pino.levels.values as { warn: number }
 
 /** The last faults that a process has logged, newest last: 50 different ones, so that a flood of one hides no other. */
 export class RecentFaults {
-  readonly #faults = new Map<string, Fault>()
+  readonly #faults = new LRUCache<string, Fault>({ max: maxFaults })
 
-  /** For pino's `hooks.logMethod`, whose `this` is the logger. */
-  add(logger: PinoLogger, level: number, line: readonly unknown[]): void {
-    if (level < warn) return
+  /** `line`: the arguments of the logger's method. */
+  add(logger: PinoLogger, line: readonly unknown[]): void {
     const [fields, text] = typeof line[0] === 'object' ? [line[0], line[1]] : [{}, line[0]]
     const { kind, cause, reason, remedy } = { ...fields } as Record<string, unknown>
     const message = shown(text)
@@ -31,15 +30,12 @@ export class RecentFaults {
     const { service } = logger.bindings()
     const key = JSON.stringify([service, message, details[0]])
     const count = (this.#faults.get(key)?.count ?? 0) + 1
-    this.#faults.delete(key) // the newest is the last
     const fault = { service, message, kind: details.join(': '), count, atMs: Date.now() }
     this.#faults.set(key, { ...fault, remedy: typeof remedy === 'string' ? remedy : undefined })
-    const [oldest] = this.#faults.keys()
-    if (this.#faults.size > maxFaults && oldest !== undefined) this.#faults.delete(oldest)
   }
 
   all(): Fault[] {
-    return [...this.#faults.values()]
+    return [...this.#faults.values()].reverse()
   }
 }
 

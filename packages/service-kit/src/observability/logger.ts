@@ -7,6 +7,8 @@ const headersIn = ['', 'headers.', 'req.headers.', 'request.headers.', 'options.
 const secretHeaders = ['authorization', 'cookie', '["x-api-key"]', '["x-goog-api-key"]']
 const secretPaths = headersIn.flatMap((above) => secretHeaders.map((name) => `${above}${name}`.replace('.[', '[')))
 
+const { warn: warnLevel } = pino.levels.values as { warn: number }
+
 /** Without `command`: ioredis hangs what was sent on its errors, for a cache write the whole answer. */
 function errorSerializer(error: Error) {
   const { command: _, ...shown } = pino.stdSerializers.err(error)
@@ -30,7 +32,7 @@ export function createLogger({ level, pretty = process.stdout.isTTY, destination
   const recentFaults = new RecentFaults()
   const hooks: PinoOptions['hooks'] = {
     logMethod(line, method, level) {
-      recentFaults.add(this, level, line)
+      if (level >= warnLevel) recentFaults.add(this, line)
       method.apply(this, line)
     },
   }
@@ -45,7 +47,6 @@ const bufferedForMs = 100
 const unreadBytes = 8 * 1024 * 1024
 /** Times of 100 ms that the end of the process waits for a reader that is behind. */
 const triesAtTheEnd = 10
-const { warn: warnLevel } = pino.levels.values as { warn: number }
 
 /**
  * Writes when there are many lines, after a tenth of a second, with a warning and at the end of the process: a write for each
